@@ -28,6 +28,12 @@ const DefaultCarryLimit = 8 << 30
 
 // Carried says what a file holds that is carried by hand, and in an answer to unpacking it what became of it.
 type Carried struct {
+	CarriedFile
+	Unpacked
+}
+
+// CarriedFile says what a file holds.
+type CarriedFile struct {
 	ID        string    `json:"id"`
 	From      string    `json:"from"`
 	For       []string  `json:"for"`
@@ -51,8 +57,10 @@ type Carried struct {
 	Trouble    string         `json:"trouble,omitempty"`       // why it was not
 	Digest     *Digest        `json:"ledger_digest,omitempty"` // of the packer's ledger
 	Same       []string       `json:"same,omitempty"`          // others that hold the same, by their own word
+}
 
-	// Of a file that was unpacked.
+// Unpacked says what became of a file where it was unpacked.
+type Unpacked struct {
 	Changed  int    `json:"changed"`             // records that are others now than before
 	New      int    `json:"new_blobs"`           // blobs that were not here before
 	NoRoom   int    `json:"blobs_without_room"`  // blobs that were not kept, since the disk has no room

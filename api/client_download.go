@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/urban-compute/ucp/job"
 )
 
 // download is content that comes from a broker, and goes on where it was when the link breaks, or the broker is started again:
@@ -20,13 +22,38 @@ type download struct {
 	size   int64  // of the whole
 	body   io.ReadCloser
 	stop   context.CancelCauseFunc // ends the request that body comes from
-	last   time.Time               // when something had come last
+	last   time.Time               // when something had come last, or when it was waited for from
 	pause  time.Duration           // before it is asked for again
 }
 
-// stream sends the call and hands out the answer's body, which the caller closes. Content that can be asked for in parts, which
+// begun is what is there already of content that is asked for.
+type begun struct {
+	bytes  int64
+	digest job.Digest
+}
+
+type begunKey struct{}
+
+// WithBegun says that the first so many bytes of the content with a digest are there already: where a method of a Client hands out content, it begins
+// behind them if it is that one. [Begins] says whether it does. Only the digest of the whole shows that what was there is its beginning.
+func WithBegun(ctx context.Context, bytes int64, digest job.Digest) context.Context {
+	return context.WithValue(ctx, begunKey{}, begun{bytes, digest})
+}
+
+// Begins says at which byte content begins that a Client has handed out, before it is read.
+func Begins(content io.ReadCloser) int64 {
+	if d, is := content.(*download); is {
+		return d.at
+	}
+	return 0
+}
+
+// stream sends the call and hands out the answer's body, which the caller closes, behind what is there already ([WithBegun]). Content that can be asked for in parts, which
 // brokers say of what is stored, is resumed when it breaks off.
 func (c *Client) stream(ctx context.Context, k call) (io.ReadCloser, error) {
+	if b, is := ctx.Value(begunKey{}).(begun); is && b.bytes > 0 {
+		k.from, k.etag = b.bytes, `"`+string(b.digest)+`"`
+	}
 	one, stop := context.WithCancelCause(ctx)
 	resp, err := c.do(one, k)
 	if err != nil {
@@ -35,6 +62,10 @@ func (c *Client) stream(ctx context.Context, k call) (io.ReadCloser, error) {
 	}
 	etag := resp.Header.Get("ETag")
 	d := &download{client: c, ctx: ctx, call: k, etag: etag, size: resp.ContentLength, body: resp.Body, stop: stop, last: time.Now(), pause: resumePause}
+	if resp.StatusCode == http.StatusPartialContent {
+		d.at, d.size, d.etag = k.from, k.from+resp.ContentLength, k.etag
+		return d, d.joins(resp)
+	}
 	if etag == "" || resp.Header.Get("Accept-Ranges") != "bytes" || d.size < 0 {
 		return &held{resp.Body, func() { stop(nil) }}, nil
 	}
@@ -43,6 +74,7 @@ func (c *Client) stream(ctx context.Context, k call) (io.ReadCloser, error) {
 
 // Read implements io.Reader.
 func (d *download) Read(b []byte) (int, error) {
+	d.last = time.Now() // who reads may have paused for long, as somebody who pages does
 	for {
 		if d.at >= d.size {
 			return 0, io.EOF
@@ -73,6 +105,7 @@ func (d *download) read(b []byte) (int, error) {
 // off.
 func (d *download) again(why error) error {
 	_ = d.Close() // it has broken off
+	missing := 0
 	for time.Since(d.last) <= resumeWithin {
 		if err := Sleep(d.ctx, d.pause); err != nil {
 			return err
@@ -87,7 +120,13 @@ func (d *download) again(why error) error {
 			return d.joins(resp)
 		}
 		stop(nil)
-		if refused := new(Error); errors.As(err, &refused) && refused.Status < http.StatusInternalServerError || d.ctx.Err() != nil {
+		refused := new(Error)
+		if errors.As(err, &refused) && refused.Status == http.StatusNotFound && missing < d.client.others() {
+			missing++ // a broker that has not heard of it yet, or does not hold it: another one may
+			d.client.avoid(d.client.present())
+			continue
+		}
+		if refused.Status != 0 && refused.Status < http.StatusInternalServerError || d.ctx.Err() != nil {
 			return err
 		}
 	}

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/job"
 )
 
 // broken hands out some bytes, and then an error; or, where that is nil, nothing until its request ends.
@@ -138,4 +140,88 @@ func TestStreamsAreNotResumed(t *testing.T) {
 	require.ErrorIs(t, err, syscall.ECONNRESET)
 	require.NoError(t, r.Close())
 	require.Equal(t, 1, asked)
+}
+
+// Who reads may pause for as long as it likes, as somebody who pages through a log does; the broker ends the connection meanwhile.
+func TestDownloadsAreReadSlowly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := through(t, func(r *http.Request) (*http.Response, error) { return part(r, `"fox"`, 10, syscall.ECONNRESET), nil })
+		r, err := c.Output(t.Context(), "j", "fox")
+		require.NoError(t, err)
+		got := make([]byte, 10)
+		_, err = io.ReadFull(r, got)
+		require.NoError(t, err)
+		time.Sleep(3 * resumeWithin)
+		rest, err := io.ReadAll(r)
+		require.NoError(t, err)
+		require.Equal(t, stored, string(got)+string(rest))
+	})
+}
+
+// A broker that does not know of what is read, where the one that did is gone, is no end of it while there are others.
+func TestDownloadsGoOnWhereTheyAreKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gone := false
+		knows := "c"
+		rt := func(r *http.Request) (*http.Response, error) {
+			switch {
+			case r.URL.Host == "a:1" && gone:
+				return nil, syscall.ECONNREFUSED
+			case r.URL.Host == "a:1":
+				gone = true
+				return part(r, `"fox"`, 10, syscall.ECONNRESET), nil
+			case r.URL.Host == knows+":1":
+				return part(r, `"fox"`, 100, io.EOF), nil
+			}
+			return answer(http.StatusNotFound, `{"error": "this broker knows of no job j", "code": "not_found"}`), nil
+		}
+		read := func() (string, error) {
+			gone = false
+			c, err := New("a:1,b:1,c:1", WithTransport(transport(rt)))
+			require.NoError(t, err)
+			r, err := c.Output(t.Context(), "j", "fox")
+			require.NoError(t, err)
+			b, err := io.ReadAll(r)
+			return string(b), err
+		}
+		got, err := read()
+		require.NoError(t, err)
+		require.Equal(t, stored, got)
+		knows = "nobody"
+		_, err = read()
+		require.ErrorContains(t, err, "knows of no job")
+	})
+}
+
+// What is there already is not asked for again, if it is of the same content.
+func TestDownloadsBeginBehindWhatIsThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked []string
+		c := through(t, func(r *http.Request) (*http.Response, error) {
+			asked = append(asked, r.Header.Get("Range"))
+			return part(r, `"fox"`, 10, syscall.ECONNRESET), nil
+		})
+		read := func(there int64, digest job.Digest) (int64, string) {
+			asked = nil
+			r, err := c.Output(WithBegun(t.Context(), there, digest), "j", "fox")
+			require.NoError(t, err)
+			at := Begins(r)
+			b, err := io.ReadAll(r)
+			require.NoError(t, err)
+			require.NoError(t, r.Close())
+			return at, string(b)
+		}
+		at, got := read(17, "fox")
+		require.EqualValues(t, 17, at)
+		require.Equal(t, stored[17:], got)
+		require.Equal(t, []string{"bytes=17-", "bytes=27-", "bytes=37-"}, asked)
+		at, got = read(17, "another")
+		require.Zero(t, at)
+		require.Equal(t, stored, got)
+		at, got = read(0, "fox")
+		require.Zero(t, at)
+		require.Equal(t, stored, got)
+		require.Empty(t, asked[0])
+		require.Zero(t, Begins(io.NopCloser(strings.NewReader(stored))))
+	})
 }

@@ -174,14 +174,21 @@ type StrategySet struct {
 type Outdated struct {
 	Version int // of the protocol that it takes
 	Brokers []string
+	Unknown []string // those of which nothing is known yet, such as one that was admitted by hand
 }
 
 // Reason says it to people.
 func (o *Outdated) Reason() string {
-	if len(o.Brokers) == 0 {
-		return fmt.Sprintf("this needs protocol %d, and this broker has not met the others yet", o.Version)
+	unknown := strings.Join(o.Unknown, ", ")
+	switch {
+	case len(o.Brokers) > 0 && unknown != "":
+		return fmt.Sprintf("this needs protocol %d: upgrade %s first; and of %s nothing is known yet", o.Version, strings.Join(o.Brokers, ", "), unknown)
+	case len(o.Brokers) > 0:
+		return fmt.Sprintf("this needs protocol %d: upgrade %s first", o.Version, strings.Join(o.Brokers, ", "))
+	case unknown != "":
+		return fmt.Sprintf("this needs protocol %d, and whether %s can read it is not known before it is met, or a file of it was unpacked (`ucp carry`); `ucp cluster forget` gives it up", o.Version, unknown)
 	}
-	return fmt.Sprintf("this needs protocol %d: upgrade %s first", o.Version, strings.Join(o.Brokers, ", "))
+	return fmt.Sprintf("this needs protocol %d, and this broker has not met the others yet", o.Version)
 }
 
 // Conflicts lists decided conflicts, the newest first.

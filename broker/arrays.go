@@ -49,7 +49,9 @@ type raisedLevel struct {
 type counted struct {
 	at    time.Time
 	ended int
-	open  job.ID // the first that had not
+	open  job.ID // the first that had not, or one whose owner is silent
+
+	looked int // at how many owners of such
 }
 
 // over reports whether all jobs of the array have ended, but for those of which nothing is known.
@@ -364,14 +366,35 @@ func (p *predecessors) whyWaitingFor(id job.ID) string {
 		for e := range w.IDs() {
 			if s, known := p.stateOf(e); known && s.Final() || !known && w.lost {
 				w.counts.ended++
-			} else if w.counts.open == "" {
+			} else if w.counts.open == "" || w.counts.looked < ownersLookedAt && p.ownerSilent(e) != "" && p.ownerSilent(w.counts.open) == "" {
 				w.counts.open = e
 			}
+			w.counts.looked++
 		}
 	}
-	state := "not known here"
-	if s, known := p.stateOf(w.counts.open); known {
-		state = string(s)
+	return fmt.Sprintf("%d of the %d jobs of %s, such as %s (%s)", w.Len()-w.counts.ended, w.Len(), w.Name+w.Suffix, w.counts.open, p.howItStands(w.counts.open))
+}
+
+// ownersLookedAt bounds how many jobs of an array are looked at for one whose owner is silent.
+const ownersLookedAt = 1024
+
+// howItStands is the state of a job as far as it is known here: where its owner is silent, it may have ended since.
+func (p *predecessors) howItStands(id job.ID) string {
+	s, known := p.stateOf(id)
+	if !known {
+		return "not known here"
 	}
-	return fmt.Sprintf("%d of the %d jobs of %s, such as %s (%s)", w.Len()-w.counts.ended, w.Len(), w.Name+w.Suffix, w.counts.open, state)
+	if owner := p.ownerSilent(id); owner != "" && !s.Final() {
+		return fmt.Sprintf("%s when its owner %s was heard last", s, owner)
+	}
+	return string(s)
+}
+
+// ownerSilent names the owner of a job if that is not there; "" otherwise.
+func (p *predecessors) ownerSilent(id job.ID) string {
+	r, _ := p.resolve(string(id))
+	if r == nil || r.ID != id || p.members.Alive(r.Owner.Broker) {
+		return ""
+	}
+	return r.Owner.Broker
 }

@@ -89,7 +89,16 @@ func (c *core) needs(version int) *Outdated {
 	if version <= c.members.Protocol() {
 		return nil
 	}
-	return &Outdated{Version: version, Brokers: c.members.Outdated(version)}
+	o := &Outdated{Version: version}
+	behind := c.members.Behind(version)
+	for _, name := range c.members.Outdated(version) {
+		if slices.Contains(behind, name) {
+			o.Brokers = append(o.Brokers, name)
+		} else {
+			o.Unknown = append(o.Unknown, name)
+		}
+	}
+	return o
 }
 
 // fail notes that the archive failed, unless err is nil.

@@ -376,11 +376,7 @@ func (p *predecessors) whyWaiting(r *job.Record) string {
 			parts = append(parts, p.whyWaitingFor(id))
 			continue
 		}
-		state := "not known here"
-		if x, _ := p.resolve(string(id)); x != nil && x.ID == id {
-			state = string(x.State())
-		}
-		parts = append(parts, fmt.Sprintf("%s (%s)", id, state))
+		parts = append(parts, fmt.Sprintf("%s (%s)", id, p.howItStands(id)))
 	}
 	if len(parts) > 0 {
 		return "waits for the end of " + strings.Join(parts, ", ")

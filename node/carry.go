@@ -53,10 +53,18 @@ type carrier struct {
 
 // heldBy is what a broker was last known to hold, and lacked.
 type heldBy struct {
-	Word  []byte     `codec:"word"` // its own, encoded
-	Lacks []string   `codec:"lacks,omitempty"`
-	At    clock.Time `codec:"at,omitempty"` // when it said what it lacks
+	Word  []byte   `codec:"word"` // its own, encoded
+	Lacks []string `codec:"lacks,omitempty"`
 	word  *wire.Word
+
+	// Of the word that came with what it lacks. The time at which its machine took it to be may be set back; this is not.
+	Actor  clock.Actor  `codec:"lacks_actor,omitempty"`
+	Hybrid clock.Hybrid `codec:"lacks_hybrid,omitempty"`
+}
+
+// lacksNow reports whether what a broker lacks, which came with this word of it, is not older than what was told before.
+func (h *heldBy) lacksNow(w *wire.Word) bool {
+	return !w.Actor.Before(h.Actor) && (w.Actor != h.Actor || w.Hybrid >= h.Hybrid)
 }
 
 // heldName is what is kept, in the data directory.
@@ -91,21 +99,23 @@ func (c *carrier) recall() {
 }
 
 // keep notes what brokers have said, and what the packer of a file lacks.
-func (c *carrier) keep(words []*wire.Word, packer string, lacks []string, at clock.Time) error {
+func (c *carrier) keep(words []*wire.Word, packer string, lacks []string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	changed := false
 	for _, w := range words {
 		h := c.held[w.From]
+		if w.From == packer && h.lacksNow(w) {
+			h.Lacks, h.Actor, h.Hybrid, changed = lacks, w.Actor, w.Hybrid, true
+			if h.word != nil {
+				c.held[w.From] = h
+			}
+		}
 		if o := h.word; o != nil && (w.Actor.Before(o.Actor) || w.Actor == o.Actor && w.Told.Version <= o.Told.Version) {
 			continue
 		}
 		h.Word, h.word = w.Encode(), w
 		c.held[w.From], changed = h, true
-	}
-	if h := c.held[packer]; h.word != nil && at >= h.At {
-		h.Lacks, h.At = lacks, at
-		c.held[packer], changed = h, true
 	}
 	if !changed {
 		return nil
@@ -212,7 +222,7 @@ func (c *carrier) Hear(ctx context.Context, list [][]byte) (unknown int, err err
 	if err != nil {
 		return 0, err
 	}
-	return a.Unknown, c.keep(words, "", nil, 0)
+	return a.Unknown, c.keep(words, "", nil)
 }
 
 // Bounds of the words of a file, and of asking for them.

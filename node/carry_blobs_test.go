@@ -75,6 +75,28 @@ func TestBlobsThatDidNotComeAreAskedFor(t *testing.T) {
 	require.Empty(t, r.Advice)
 }
 
+// What a broker lacks is what the latest of its files says: a file that comes late asks for nothing, and it is of no account what time its packer
+// took it for.
+func TestAskingComesLate(t *testing.T) {
+	a, b := alone(t, "a"), alone(t, "b")
+	met(t, a, b)
+	putNamed(t, a, "data", noise(1<<20))
+	file, _ := packFile(t, a, api.CarryOptions{})
+	_, err := unpackFile(t, b, file[:len(file)/2])
+	require.NoError(t, err)
+	asks, r := packFile(t, b, api.CarryOptions{})
+	require.Equal(t, 1, r.Lacks)
+	_, err = unpackFile(t, b, file)
+	require.NoError(t, err)
+	asksNoMore, r := packFile(t, b, api.CarryOptions{})
+	require.Zero(t, r.Lacks)
+	for i, f := range [][]byte{asks, asksNoMore, asks} {
+		_, err = unpackFile(t, a, f)
+		require.NoError(t, err)
+		require.Len(t, a.carrier.wanted([]string{"b"}), []int{1, 0, 0}[i])
+	}
+}
+
 // A packer that does not hold a blob itself has it from the brokers that it reaches; what nobody has is said.
 func TestPackersFetchWhatTheyDoNotHold(t *testing.T) {
 	a := startNode(t, Config{Name: "a", Replicas: 1, AckTimeout: 50 * time.Millisecond})

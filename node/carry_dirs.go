@@ -95,7 +95,7 @@ func (c *carrier) askAll(ctx context.Context) {
 			words = append(words, w)
 		}
 	}
-	if err := c.keep(words, "", nil, 0); err != nil {
+	if err := c.keep(words, "", nil); err != nil {
 		c.log.Debug("what other brokers hold can't be kept", "error", err)
 	}
 }
@@ -250,7 +250,7 @@ func (d *dirs) heldVersions() (sum int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, h := range d.held {
-		sum += int(h.word.Told.Version) + int(h.At) + len(h.Lacks)
+		sum += int(h.word.Told.Version) + int(h.Hybrid) + len(h.Lacks)
 	}
 	return sum
 }

@@ -398,16 +398,3 @@ func (p *packing) asks() error {
 	}
 	return p.w.Write(carry.TypeLacks, carry.Encode(&carry.Lacks{Blobs: names}))
 }
-
-// countedWriter counts what is written.
-type countedWriter struct {
-	w io.Writer
-	n int64
-}
-
-// Write implements io.Writer.
-func (c *countedWriter) Write(b []byte) (int, error) {
-	n, err := c.w.Write(b)
-	c.n += int64(n)
-	return n, err
-}

@@ -14,7 +14,6 @@ import (
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/carry"
-	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/identity"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/node/httpd"
@@ -395,7 +394,7 @@ func (u *unpacking) end(ctx context.Context, err error) (api.Carried, error) {
 	case r.Lacking > 0 && r.Advice == "":
 		r.Advice = fmt.Sprintf("%d files that its records need have not come with it: the next file that is packed here asks for them", r.Lacking)
 	}
-	if err := u.keep(u.words, r.From, u.lacks, clock.At(r.At)); err != nil {
+	if err := u.keep(u.words, r.From, u.lacks); err != nil {
 		u.log.Warn("what other brokers have said by hand can't be kept; after a restart the next file for them holds more than it must", "file", u.path, "error", err)
 	}
 	u.spread(u.raw)
@@ -416,19 +415,6 @@ func (u *unpacking) ask() (lacking int) {
 		}
 	}
 	return lacking
-}
-
-// countedReader counts what is read.
-type countedReader struct {
-	r io.Reader
-	n int64
-}
-
-// Read implements io.Reader.
-func (c *countedReader) Read(b []byte) (int, error) {
-	n, err := c.r.Read(b)
-	c.n += int64(n)
-	return n, err
 }
 
 // newBody is a request's body.

@@ -4,6 +4,7 @@
 #
 #   scripts/bad-links.sh            # needs bin/ucp; UCP_BIN is another one
 #   MIB=32 RATE=4mbit scripts/bad-links.sh
+#   scripts/bad-links.sh peers      # the link that breaks, side by side with curl and rsync, ROUNDS times (3), and medians
 #
 # One line for each figure. Where this machine has no namespaces, tbf or iptables it says so, and skips (exit code 77).
 set -euo pipefail
@@ -83,8 +84,10 @@ fetch() {
 }
 breaks() { # breaks connections with a, again and again
 	while sleep "$every"; do
-		within a iptables -I INPUT -p tcp --dport 8000 ! -i lo -j REJECT --reject-with tcp-reset
-		within a iptables -I OUTPUT -p tcp --sport 8000 ! -o lo -j REJECT --reject-with tcp-reset
+		for port in 8000 8873; do
+			within a iptables -I INPUT -p tcp --dport $port ! -i lo -j REJECT --reject-with tcp-reset
+			within a iptables -I OUTPUT -p tcp --sport $port ! -o lo -j REJECT --reject-with tcp-reset
+		done
 		sleep 1
 		within a iptables -F
 	done
@@ -104,6 +107,54 @@ measure() { # TEXT FILE BROKER...
 random() { head -c "$2" /dev/urandom >"$work/$1"; echo "$work/$1"; }
 
 size=$((mib << 20))
+
+# again CMD... begins a command again until it succeeds, for ten minutes, as somebody would who wants the file.
+again() {
+	local until=$((SECONDS + 600))
+	while ! "$@" >>"$work/peers.log" 2>&1; do
+		if [ $SECONDS -gt $until ]; then return 1; fi
+		sleep 1
+	done
+}
+by_broker() { fetch "$2"; }
+by_ucp() { again within f "$bin" --addr "$(address a):8000" data get "got/$2" --to "$work/got"; }
+by_curl() { again within f curl -sf -C - --speed-limit 1000 --speed-time 10 -o "$work/got" "http://$(address a):8000/v1/blobs/$2"; }
+by_rsync() { again within f rsync --partial --append-verify --timeout=10 "rsync://$(address a):8873/blobs/$(basename "$1")" "$work/got"; }
+# peer ROUND TOOL brings a file over the link that breaks by one of these, and notes how long that took and what was sent.
+peer() {
+	local file d before began took
+	file=$(random "$2-$1" $size)
+	d=$(put "$file" a)
+	if [ "$2" = ucp ]; then within a curl -sf -X PUT "http://127.0.0.1:8000/v1/data/got/$d?digest=$d" >/dev/null; fi
+	rm -f "$work/got"
+	breaks & breaker=$!
+	pids+=($breaker)
+	before=$(sent a); began=$(seconds)
+	"by_$2" "$file" "$d" || echo "$2 has not brought it"
+	took=$(awk -v a="$began" -v b="$(seconds)" 'BEGIN { print b - a }')
+	kill $breaker; within a iptables -F
+	if [ "$2" != broker ]; then cmp -s "$file" "$work/got" || echo "$2: what came is not the file"; fi
+	echo "$2 $took $(awk -v s=$(($(sent a) - before)) -v b=$size 'BEGIN { print s / b }')" | tee -a "$work/peers"
+}
+if [ "${1:-}" = peers ]; then
+	tools="broker ucp curl"
+	if command -v rsync >/dev/null; then
+		tools="$tools rsync"
+		printf '[blobs]\npath = %s\nread only = yes\nuse chroot = no\nuid = 0\ngid = 0\n' "$work" >"$work/rsyncd.conf"
+		ip netns exec "$net-a" rsync --daemon --no-detach --port=8873 --config="$work/rsyncd.conf" >>"$work/rsyncd.log" 2>&1 &
+		pids+=($!)
+	else
+		echo "SKIPPED: there is no rsync to compare with"
+	fi
+	for round in $(seq "${ROUNDS:-3}"); do for tool in $tools; do peer "$round" "$tool"; done; done
+	echo "medians, of $mib MiB at $rate, all connections of the source broken every $every s for 1 s:"
+	for tool in $tools; do
+		for column in 2 3; do grep "^$tool " "$work/peers" | cut -d' ' -f$column | sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; done |
+			paste -sd' ' | awk -v t="$tool" '{ printf "%-8s %6.1f s  %.3f x the bytes\n", t, $1, $2 }'
+	done
+	exit
+fi
+
 measure "$mib MiB from one source" "$(random one $size)" a
 one=$took
 measure "$mib MiB from three sources" "$(random three $size)" a b c
@@ -132,16 +183,3 @@ cp "$old" "$work/new"
 for i in $(seq 0 9); do head -c 104858 /dev/urandom | dd of="$work/new" bs=1024 seek=$((i * 10000 + 77)) conv=notrunc status=none; done
 { head -c 50000000 "$work/new"; echo "moved"; tail -c +50000001 "$work/new"; } >"$work/newer"
 measure "100 MiB of which 1 % is another than in what is here" "$work/newer" a
-
-# The same link and blob with curl, which resumes by itself.
-within a tc qdisc add dev eth0 root tbf rate "$rate" burst 16kb latency 200ms
-file=$(random plain $size)
-d=$(put "$file" a)
-breaks & breaker=$!
-pids+=($breaker)
-before=$(sent a); began=$(seconds)
-within f timeout 300 curl -s --speed-limit 1000 --speed-time 10 -o "$work/got" -C - --retry 100 --retry-all-errors --retry-delay 1 "http://$(address a):8000/v1/blobs/$d" || true
-report "curl -C -, over the link that breaks every $every s" $size $(($(sent a) - before)) "$(awk -v a="$began" -v b="$(seconds)" 'BEGIN { print b - a }')"
-kill $breaker
-cmp -s "$file" "$work/got" || echo "curl: what came is not the file ($(stat -c %s "$work/got") bytes)"
-command -v rsync >/dev/null || echo "SKIPPED: there is no rsync to compare with"

@@ -100,7 +100,7 @@ func answerText(v broker.Answer) string {
 	case *broker.MemberDrained:
 		return fmt.Sprintf("drained %s since %d until %d", a.Broker, a.Since, a.Until)
 	case *broker.Outdated:
-		return fmt.Sprintf("outdated %d %v", a.Version, a.Brokers)
+		return fmt.Sprintf("outdated %d %v", a.Version, slices.Sorted(slices.Values(slices.Concat(a.Brokers, a.Unknown))))
 	case *broker.Conflicts:
 		var list []string
 		for _, c := range a.List {

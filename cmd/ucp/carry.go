@@ -362,7 +362,7 @@ func lookAt(path string) (r api.Carried, all bool, err error) {
 		return r, false, err
 	}
 	p := in.Preamble
-	r = api.Carried{ID: fmt.Sprintf("%x", p.ID), From: p.From.Broker(), For: p.For, At: p.At.Time(), Words: []string{}}
+	r.CarriedFile = api.CarriedFile{ID: fmt.Sprintf("%x", p.ID), From: p.From.Broker(), For: p.For, At: p.At.Time(), Words: []string{}}
 	if info, err := f.Stat(); err == nil {
 		r.Bytes = info.Size()
 	}

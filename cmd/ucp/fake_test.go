@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -54,15 +55,18 @@ type fakeBroker struct {
 	refuse      func(*http.Request) bool // what it fails to answer; may be nil
 	drain       http.HandlerFunc
 	noData      bool // it is of a version without named data
-	data        map[string]*api.Data
-	degraded    bool                // it alone holds what is submitted
-	follow      http.HandlerFunc    // of ?follow=1
-	others      map[string][]string // brokers that decide otherwise than the one that is asked
-	commanded   map[string]string   // those of them that an emergency makes decide otherwise
-	metadata    string              // the rows of GET /broker/metadata
-	types       []string            // Content-Type of submissions
-	queries     []string            // of lists of jobs
-	counts      map[job.State]int   // answers ?count=1
+
+	sent      atomic.Int64 // bytes of what jobs have left
+	breaks    atomic.Int64 // what jobs have left breaks off behind so many bytes, and can't be asked for in parts; 0 for never
+	data      map[string]*api.Data
+	degraded  bool                // it alone holds what is submitted
+	follow    http.HandlerFunc    // of ?follow=1
+	others    map[string][]string // brokers that decide otherwise than the one that is asked
+	commanded map[string]string   // those of them that an emergency makes decide otherwise
+	metadata  string              // the rows of GET /broker/metadata
+	types     []string            // Content-Type of submissions
+	queries   []string            // of lists of jobs
+	counts    map[job.State]int   // answers ?count=1
 }
 
 // asOf is the present of every fake broker.
@@ -289,8 +293,18 @@ func (b *fakeBroker) get(w http.ResponseWriter, r *http.Request) {
 
 func (b *fakeBroker) list(w http.ResponseWriter, r *http.Request) {
 	l := api.JobList{Jobs: []api.Job{}, AsOf: asOf}
+	of, array := strings.CutPrefix(r.URL.Query().Get("label"), arrayLabel+"=")
+	inArray := func(id string) bool { s := b.jobs[id].Spec; return array && s != nil && s.Labels[arrayLabel] == of }
 	if r.URL.Query().Has("count") {
 		l.Counts = b.counts
+		for id, j := range b.jobs {
+			if inArray(id) {
+				if l.Counts == nil {
+					l.Counts = map[job.State]int{}
+				}
+				l.Counts[j.State]++
+			}
+		}
 		b.reply(w, 200, l)
 		return
 	}
@@ -298,10 +312,10 @@ func (b *fakeBroker) list(w http.ResponseWriter, r *http.Request) {
 		b.reply(w, 200, b.ofPlan(of, r.URL.Query().Get("state")))
 		return
 	}
-	if of, ok := strings.CutPrefix(r.URL.Query().Get("label"), arrayLabel+"="); ok {
+	if array {
 		for _, id := range slices.Sorted(maps.Keys(b.jobs)) {
-			if s := b.jobs[id].Spec; s != nil && s.Labels[arrayLabel] == of {
-				l.Jobs = append(l.Jobs, api.Job{ID: job.ID(id)})
+			if states := r.URL.Query().Get("state"); inArray(id) && (states == "" || slices.Contains(strings.Split(states, ","), string(b.jobs[id].State))) {
+				l.Jobs = append(l.Jobs, *b.jobs[id])
 			}
 		}
 		b.reply(w, 200, l)
@@ -371,7 +385,27 @@ func (b *fakeBroker) stream(w http.ResponseWriter, r *http.Request) {
 		b.fail(w, 409, api.CodeConflict, "job "+string(j.ID)+" is "+string(j.State)+"; its output is there when it has ended")
 		return
 	}
-	_, _ = io.WriteString(w, b.streams[string(j.ID)+"/"+r.PathValue("stream")])
+	content := b.streams[string(j.ID)+"/"+r.PathValue("stream")]
+	if n := b.breaks.Load(); n > 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(len(content)))
+		_, _ = io.WriteString(w, content[:n])
+		panic(http.ErrAbortHandler)
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("ETag", `"`+digestOf(content)+`"`)
+	http.ServeContent(counting{w, &b.sent}, r, "", time.Time{}, strings.NewReader(content))
+}
+
+// counting counts what is sent of contents.
+type counting struct {
+	http.ResponseWriter
+	n *atomic.Int64
+}
+
+// Write implements io.Writer.
+func (c counting) Write(p []byte) (int, error) {
+	c.n.Add(int64(len(p)))
+	return c.ResponseWriter.Write(p)
 }
 
 // leaves makes a job leave a stream or an output file.

@@ -30,10 +30,13 @@ stays as it is, which is an error.`,
 	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
 		if !s.given() && len(args) == 1 {
 			j, err := client.Cancel(ctx, args[0])
-			if err != nil {
+			if err == nil {
+				return c.show(j, func(w io.Writer) { row(w, j.ID, j.State) })
+			}
+			var array bool // who may cancel may not be one who may read: so it is asked for only now
+			if args, array = s.takeArray(ctx, client, args); !array {
 				return fmt.Errorf("cancelling job %s: %w", args[0], err)
 			}
-			return c.show(j, func(w io.Writer) { row(w, j.ID, j.State) })
 		}
 		return c.cancelMany(ctx, client, &s, args)
 	})

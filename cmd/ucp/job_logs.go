@@ -19,6 +19,9 @@ stderr. With -f also what a running job has written so far, and what it goes on 
 wherever it runs, until it has ended. When an attempt ends and the job is run again
 elsewhere, that is said on stderr, and the output of the next attempt follows.
 
+Of an array, by its ID, it prints what its jobs wrote, one after another, in the order of their
+indices; those that have not ended are left out, with exit code 1.
+
 --attempt chooses one attempt: 1 is the first of those that "ucp job get" lists. --timestamps puts the time at
 which a line came here before it; what was written earlier comes with the time of now.
 
@@ -40,7 +43,7 @@ func (c *cli) jobLogsCommand() *cobra.Command {
 		Use:               "logs ID",
 		Short:             "Print what a job wrote to stdout and stderr, also while it runs",
 		Long:              logsHelp,
-		Example:           "  ucp job logs k7m2p9q4\n  ucp job logs k7m2p9q4 --stderr\n  ucp job logs -f --tail 10 k7m2p9q4",
+		Example:           "  ucp job logs k7m2p9q4\n  ucp job logs k7m2p9q4 --stderr\n  ucp job logs -f --tail 10 k7m2p9q4\n  ucp job logs tiles",
 		Args:              exactArgs("a job ID"),
 		ValidArgsFunction: c.completeJob(anyState),
 	}
@@ -56,6 +59,8 @@ func (c *cli) jobLogsCommand() *cobra.Command {
 			return errors.New("--stdout and --stderr: say one of them, or none for both")
 		case f.tail < -1 || f.attempt < 0:
 			return errors.New("--tail and --attempt: a number from 0 on")
+		case isArray(ctx, client, args[0]):
+			return c.logsOfArray(ctx, client, args[0], &f)
 		case c.format == formatJSON && (f.follow || f.timestamps || f.tail >= 0 || f.attempt > 0):
 			return errors.New("-o json is of the whole output: leave -f, --timestamps, --tail and --attempt away")
 		case c.format == formatJSON:

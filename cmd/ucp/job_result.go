@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -23,14 +24,16 @@ func (c *cli) jobResultCommand() *cobra.Command {
 		Short: "Fetch the files that a job left",
 		Long: `Fetches the output files of an ended job into a directory, each at its own path,
 and what it wrote as files "stdout" and "stderr" (unless an output has that
-name). Files that are there already are replaced; nothing is written outside.
+name). Files that are there already are replaced, unless they hold the same; nothing is
+written outside. Of a file that broke off, what has come stays beside it as .ucp-part-…,
+and the same command goes on behind that.
 Of a job that was stopped to make room, or to move, and has not ended since, it
 fetches what it had written by then, and says so on stderr.
 
 ` + selectHelp + ` The files
 of several jobs, and of those chosen, are each in a directory with the job's ID; of
 those chosen only jobs that have ended count.`,
-		Example:           "  ucp job result k7m2p9q4 --to results\n  ucp job result --label batch=7 --to results",
+		Example:           "  ucp job result k7m2p9q4 --to results\n  ucp job result tiles --to results\n  ucp job result --label batch=7 --to results",
 		ValidArgsFunction: c.completeJobs(finishedState),
 	}
 	c.selectBy(cmd, &s)
@@ -38,14 +41,19 @@ those chosen only jobs that have ended count.`,
 	cmd.Flags().StringVar(&to, "to", ".", "`DIR` to write to; made when it is not there")
 	must(cmd.MarkFlagDirname("to"))
 	cmd.RunE = c.reading(func(ctx context.Context, client *api.Client, args []string) error {
-		if !s.given() && len(args) == 1 {
+		left, array := s.takeArray(ctx, client, args)
+		if !s.given() && len(left) == 1 {
 			r, err := c.fetchResult(ctx, client, args[0], to)
 			if err != nil {
 				return err
 			}
 			return c.show(r, func(w io.Writer) { resultTable(w, &r, "") })
 		}
-		return c.fetchMany(ctx, client, &s, args, to)
+		err := c.fetchMany(ctx, client, &s, left, to)
+		if array {
+			err = errors.Join(err, unfinishedOf(ctx, client, args[0]))
+		}
+		return err
 	})
 	return cmd
 }

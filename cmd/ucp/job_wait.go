@@ -38,6 +38,7 @@ when all have succeeded, else 1.`,
 	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
 		ctx, stop := c.interruptible(ctx)
 		defer stop()
+		args, _ = s.takeArray(ctx, client, args)
 		if s.given() || len(args) > 1 {
 			return c.waitForMany(ctx, client, &s, args, p)
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"maps"
@@ -101,49 +102,97 @@ func wrongContent(n int64, sum string, want *job.Blob) error {
 }
 
 // partName is how a file is called until it has come whole. A name may be as long as the file system allows: nothing can be
-// added to it.
-func partName(name string) string {
-	mark := sha256.Sum256([]byte(name))
+// added to it. What was to be in it is in the name, too: a part is only gone on with where it is one of the same content.
+func partName(name string, d job.Digest) string {
+	mark := sha256.Sum256([]byte(name + "\x00" + string(d)))
 	return ".ucp-part-" + hex.EncodeToString(mark[:8])
 }
 
+// fetchFile writes a file, unless it is there with this content. What comes of it before it breaks off, or this program ends, stays under
+// another name, and is gone on with when the same is asked for again.
 func fetchFile(ctx context.Context, root *os.Root, id, name string, f outputFile) (err error) {
 	name = job.PathOf(name)
 	local := filepath.FromSlash(name)
 	if !filepath.IsLocal(local) {
 		return errOutside
 	}
-	r, err := f.open(ctx, id)
-	if err != nil {
-		return err
+	mode := fs.FileMode(0o666)
+	if f.mode != 0 {
+		mode = f.mode | 0o600 // it is written, and may be replaced
 	}
-	defer r.Close()
+	if f.isThere(root, local) {
+		return nil
+	}
 	if dir := path.Dir(name); dir != "." {
 		if err := root.MkdirAll(filepath.FromSlash(dir), 0o777); err != nil {
 			return err
 		}
 	}
-	part := filepath.Join(filepath.Dir(local), partName(name))
-	mode := fs.FileMode(0o666)
-	if f.mode != 0 {
-		mode = f.mode | 0o600 // it is written, and may be replaced
-	}
-	w, err := root.OpenFile(part, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, mode)
+	part := filepath.Join(filepath.Dir(local), partName(fmt.Sprintf("%s\x00%o", name, f.mode), f.blob.Digest))
+	r, w, sum, err := f.openPart(ctx, id, root, part, mode)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, root.Remove(part))
-		}
-	}()
-	sum := sha256.New()
-	n, err := io.Copy(io.MultiWriter(w, sum), io.LimitReader(r, f.blob.Size+1))
+	defer r.Close()
+	at := api.Begins(r)
+	n, err := io.Copy(io.MultiWriter(w, sum), io.LimitReader(r, f.blob.Size+1-at))
+	n += at
 	if err := errors.Join(err, w.Close()); err != nil {
-		return err
+		if n == 0 {
+			return errors.Join(err, root.Remove(part))
+		}
+		return fmt.Errorf("%w; the %d of %d bytes that have come are kept: the same command goes on behind them", err, n, f.blob.Size)
 	}
 	if got := hex.EncodeToString(sum.Sum(nil)); n != f.blob.Size || got != string(f.blob.Digest) {
-		return wrongContent(n, got, f.blob)
+		return errors.Join(wrongContent(n, got, f.blob), root.Remove(part))
 	}
 	return root.Rename(part, local)
+}
+
+// openPart opens what is to become a file, and its content behind that which has come of it already, of which it returns a hash. Where there is
+// none, no file is left behind.
+func (f *outputFile) openPart(ctx context.Context, id string, root *os.Root, part string, mode fs.FileMode) (r io.ReadCloser, w *os.File, sum hash.Hash, err error) {
+	w, err = root.OpenFile(part, os.O_CREATE|os.O_RDWR, mode)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	sum = sha256.New()
+	came, err := io.Copy(sum, io.LimitReader(w, f.blob.Size+1))
+	if err == nil && came < f.blob.Size {
+		ctx = api.WithBegun(ctx, came, f.blob.Digest)
+	}
+	if err == nil {
+		r, err = f.open(ctx, id)
+	}
+	if err == nil && api.Begins(r) != came {
+		sum = sha256.New()
+		_, err = w.Seek(0, io.SeekStart)
+		err = errors.Join(err, w.Truncate(0))
+	}
+	if err == nil {
+		return r, w, sum, nil
+	}
+	if r != nil {
+		_ = r.Close()
+	}
+	if err = errors.Join(err, w.Close()); came == 0 {
+		err = errors.Join(err, root.Remove(part))
+	}
+	return nil, nil, nil, err
+}
+
+// isThere reports whether a file is there with the content that it is to have, and as a program where it is to be one.
+func (f *outputFile) isThere(root *os.Root, local string) bool {
+	info, err := root.Lstat(local)
+	if err != nil || !info.Mode().IsRegular() || info.Size() != f.blob.Size || f.mode != 0 && (info.Mode()^f.mode)&0o100 != 0 {
+		return false
+	}
+	r, err := root.Open(local)
+	if err != nil {
+		return false
+	}
+	defer r.Close()
+	sum := sha256.New()
+	_, err = io.Copy(sum, io.LimitReader(r, f.blob.Size+1))
+	return err == nil && hex.EncodeToString(sum.Sum(nil)) == string(f.blob.Digest)
 }

@@ -124,7 +124,7 @@ func writeWithin(root *os.Root, file string, write func(io.Writer) error) (err e
 			return err
 		}
 	}
-	part := filepath.Join(filepath.Dir(local), partName(file))
+	part := filepath.Join(filepath.Dir(local), partName(file, ""))
 	w, err := root.OpenFile(part, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o666)
 	if err != nil {
 		return err

@@ -23,8 +23,9 @@ type selection struct {
 }
 
 // selectHelp says to verbs that take IDs what else they take.
-const selectHelp = `Name the jobs by their IDs, or choose them by --state, --label, --name, --broker,
---emergency, --submitter and --mine; all that are given must hold.`
+const selectHelp = `Name the jobs by their IDs, all of an array by the array's ID, or choose them by
+--state, --label, --name, --broker, --emergency, --submitter and --mine; all that are
+given must hold.`
 
 // selectBy gives a verb the flags of a selection.
 func (c *cli) selectBy(cmd *cobra.Command, s *selection) {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 import unittest
 from typing import List, Tuple
 
@@ -24,6 +25,25 @@ def addresses() -> List[str]:
 def stop(pid: int) -> None:
     """Lets a broker stand still: its connections stay, and it says nothing."""
     os.kill(pid, signal.SIGSTOP)
+    deadline = time.monotonic() + 10
+    while not _stands_still(pid) and time.monotonic() < deadline:
+        time.sleep(0.01)  # on a busy machine a thread of it may answer yet
+
+
+def _stands_still(pid: int) -> bool:
+    """Whether all threads of a process were stopped."""
+    tasks = "/proc/%d/task" % pid
+    if not os.path.isdir(tasks):
+        time.sleep(1)  # there is nothing to ask
+        return True
+    for task in os.listdir(tasks):
+        try:
+            with open(os.path.join(tasks, task, "stat")) as f:
+                if f.read().rpartition(")")[2].split()[0] not in "Tt":
+                    return False
+        except FileNotFoundError:
+            pass  # it has ended
+    return True
 
 
 def go_on(pid: int) -> None:

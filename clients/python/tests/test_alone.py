@@ -94,6 +94,52 @@ class Repeating(unittest.TestCase):
         c.members()
         self.assertEqual((len(leaving.asked), len(good.asked)), (1, 2))
 
+    def test_who_does_not_answer_holds_up_nobody_for_longer_than_was_said(self) -> None:
+        release = threading.Event()
+        self.addCleanup(release.set)
+        heard = [says({"members": []})]
+
+        def answer(_: str) -> Answer:
+            if heard:
+                return heard.pop()
+            release.wait(30)  # it stands still
+            return refuses(503, "unavailable")
+
+        c = self.client(Script(self, answer))
+        c.members()
+        began = time.monotonic()
+        with self.assertRaises(TimeoutError):
+            c.wait("py-1", timeout=0.3)
+        self.assertLess(time.monotonic() - began, 5)
+
+    def test_who_refuses_a_body_says_why(self) -> None:
+        """A broker without room answers at once, and reads no more: that the connection breaks then is not what is wrong."""
+        full = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(full.close)
+
+        def refuse() -> None:
+            while True:
+                try:
+                    connection, _ = full.accept()
+                except OSError:
+                    return
+                with connection:
+                    head = connection.recv(1 << 12)
+                    body = b'{"error": "the disk is full", "code": "no_space"}'
+                    status = b"404 Not Found" if head.startswith(b"HEAD") else b"507 Insufficient Storage"
+                    connection.sendall(b"HTTP/1.1 " + status + b"\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body))
+                    if not head.startswith(b"HEAD"):
+                        connection.sendall(body)
+                        connection.shutdown(socket.SHUT_WR)
+                        time.sleep(0.2)
+
+        threading.Thread(target=refuse, daemon=True).start()
+        c = Client("127.0.0.1:%d" % full.getsockname()[1], patience=1)
+        self.addCleanup(c.close)
+        with self.assertRaises(APIError) as e:
+            c.put_blob(b"x" * (64 << 20))
+        self.assertEqual((e.exception.status, e.exception.code), (507, "no_space"))
+
     def test_what_may_have_been_done_is_not_done_twice(self) -> None:
         """A broker that takes a request and ends the connection may have done it."""
         silent = socket.create_server(("127.0.0.1", 0))

@@ -225,6 +225,7 @@ class Request(NamedTuple):
     wait: float = 0.0  # that the broker is asked to wait before it answers
     named: bool = False  # a POST that says itself what it makes, and so may be repeated
     stream: bool = False  # the answer goes on for as long as it likes
+    until: Optional[float] = None  # by time.monotonic, when nobody waits for the answer any more
 
     @property
     def repeats(self) -> bool:
@@ -396,6 +397,8 @@ class Transport:
         """Sends a request to one broker. A connection that was used before may have ended just now, which is no failure."""
         call.check()
         timeout = SILENCE if request.stream else request.wait + (PATIENCE if others else REQUEST_TIMEOUT)
+        if request.until is not None:
+            timeout = max(min(timeout, request.until - time.monotonic()), 0.05)
         fresh = not request.repeats
         while True:
             connection, used, sent = None, False, False
@@ -403,7 +406,12 @@ class Transport:
                 connection, used = self._connect(base, timeout, fresh)
                 sent = True
                 call.use(connection.sock)
-                self._write(base, connection, request)
+                try:
+                    self._write(base, connection, request)
+                except (BrokenPipeError, ConnectionResetError):
+                    # Who refuses a body answers before it has come, and reads no more of it.
+                    if request.body is None or connection.sock is None or not _readable(connection.sock):
+                        raise
                 return Answer(self, base, connection, connection.getresponse(), call)
             except (OSError, http.client.HTTPException) as e:
                 if connection is not None:

@@ -30,6 +30,7 @@ Content = Union[bytes, bytearray, memoryview, str, "os.PathLike[str]"]
 
 _TOKEN = "X-UCP-Causal-Token"
 _POLL_PAUSE = 0.25
+_GRACE = 1.0  # for how long an answer may come late that was waited for until a time
 
 
 def new_job_id() -> str:
@@ -201,7 +202,10 @@ class Client:
             asked = time.monotonic()
             left = MAX_WAIT if end is None else end - asked
             try:
-                j = self.job(id, wait=max(0.0, min(poll, left, MAX_WAIT)), causal_token=causal_token)
+                pause = max(0.0, min(poll, left, MAX_WAIT))
+                query = self._query(causal_token, wait=pause)
+                until = None if end is None else end + _GRACE
+                j = cast(t.Job, self._seen(self._transport.json(Request("GET", ("v1", "jobs", id), query, wait=pause, until=until))))
                 good, there, id = time.monotonic(), True, j["id"]  # a beginning of it may mean more jobs later
                 if seen is not None:
                     seen(j)

@@ -305,7 +305,7 @@ class _Carried(TypedDict):
     left_out: int
     # it was read to its end
     whole: bool
-    # Of a file that was unpacked. records that are others now than before
+    # records that are others now than before
     changed: int
     # blobs that were not here before
     new_blobs: int
