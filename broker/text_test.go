@@ -393,7 +393,7 @@ func replyText(r *wire.Reply) string {
 // statsText lists the counters that are not 0.
 func statsText(st Stats) string {
 	var out []string
-	st.Running, st.Waiting = 0, 0 // counted now and then, and not decisions
+	st.Running, st.Waiting = 0, 0                                            // counted now and then, and not decisions
 	st.Taken, st.Ended, st.Acknowledged, st.Degraded = Taken{}, Ends{}, 0, 0 // what passes, and no decisions
 	st.SuspendedBy, st.RequeuedBy = [len(st.SuspendedBy)]uint64{}, [len(st.RequeuedBy)]uint64{}
 	total := uint64(0)
