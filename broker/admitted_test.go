@@ -252,8 +252,12 @@ func TestANewcomerHearsWhoWasLetIn(t *testing.T) {
 	d := w.addToCity("d", true)
 	w.meet()
 	m := wire.Message{Version: wire.Version, From: "a", Actor: w.nodes["a"].cfg.Actor, Delta: new(wire.Delta)}
-	for _, name := range []string{"a", "b", "c"} {
+	opening := roll.Change(nil, "d", "", clock.Dot{Actor: m.Actor, Counter: w.nodes["a"].b.ledger.Wrote() + 1}, w.nodes["a"].b.stamp())
+	for _, name := range []string{"a", "b", "c", "d"} {
 		r := w.nodes["a"].b.members.Roll().Get(name)
+		if name == "d" {
+			r = opening // it is in the roll before it knows who else is
+		}
 		m.Delta.Records = append(m.Delta.Records, wire.Encoded{Kind: kind.Member, Key: name, Dots: r.Dots, Bytes: r.Encode()})
 	}
 	w.deliver(packet{from: "a", to: "d", wire: wire.Encode(&m)})
