@@ -277,3 +277,16 @@ func TestWhatIsNotActiveHereIsSaid(t *testing.T) {
 	h.overview.Active = append(h.overview.Active, &broker.EmergencyView{Record: &emergency.Record{ID: "fire-2"}, Active: true})
 	require.Empty(t, shown().Unheard)
 }
+
+// What does not stand of two declarations is shown with where and when it was declared.
+func TestWhatWasPassedOverIsShown(t *testing.T) {
+	srv := &Server{cfg: Config{Name: "a"}}
+	r := &emergency.Record{ID: "f", Terms: emergency.Terms{Type: "flood", Level: 1}, Version: emergency.Version{Seq: 1, At: clock.HybridAt(asOf), By: "b~1"}}
+	require.Nil(t, srv.emergencyView(&broker.EmergencyView{Record: r}, asOf).PassedOver)
+	other := *r
+	other.Terms.Level, other.Terms.Scope, other.Version.By = 4, []string{"district=7"}, "c~1"
+	got := srv.emergencyView(&broker.EmergencyView{Record: r, Passed: &other}, asOf).PassedOver
+	require.Equal(t, &api.PassedOver{
+		EmergencyTerms: api.EmergencyTerms{Type: "flood", Level: "critical", Scope: []string{"district=7"}, Select: []string{}}, DeclaredBy: "c", DeclaredAt: clock.At(asOf),
+	}, got)
+}
