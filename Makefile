@@ -99,5 +99,18 @@ lint: ## gofmt, go vet, misspell, staticcheck, unparam, deadcode
 bench: ## all benchmarks (docs/performance.md says what they mean)
 	go test -run '^$$' -bench . -benchmem ./...
 
+# What users would pick instead, from the module proxy, and a module that says hello.
+.PHONY: bench-peers bench-check bin/peers
+bin/peers: build
+	cd bench/peers && $(GOBUILD) -o $(abspath bin)/ . github.com/nats-io/nats-server/v2 go.etcd.io/etcd/server/v3
+	mv bin/server bin/etcd
+	cd bench/peers && $(GUEST) -o $(abspath bin)/hello.wasm ./hello
+
+bench-peers: bin/peers ## ucp beside NATS, etcd and a bare pipeline, in one run: seven minutes (ARGS=-h; BEFORE=COMMIT builds an older ucp, too)
+	@scripts/bench-peers.sh $(if $(BEFORE),-b $(BEFORE)) $(ARGS)
+
+bench-check: bin/peers ## the same, and fails if a ratio became worse than the recorded one by a fifth
+	@scripts/bench-peers.sh $(if $(BEFORE),-b $(BEFORE)) -check bench/peers/recorded.json $(ARGS)
+
 clean: ## remove what was built
 	rm -rf bin dist

@@ -79,6 +79,7 @@ var allowed = map[string][]string{
 	// and reads exported bundles with it.
 	"test/compliance": {"api", "clock", "emergency", "job", "resolve", "test/rig"},
 	"test/process":    {},
+	"test/load":       {},
 	"test/race":       {},
 	"test/slow":       {},
 	"test/story":      {"test/race"},
@@ -116,7 +117,7 @@ var impure = []string{
 var confined = map[string][]string{
 	"github.com/hashicorp/serf":       {"gossip"},
 	"github.com/hashicorp/memberlist": {"gossip"},
-	"github.com/cockroachdb/pebble":   {"store", "sim"}, // sim injects a file system
+	"github.com/cockroachdb/pebble":   {"store", "sim", "test/load"}, // sim injects a file system, and the bare pipeline stands on it
 	"github.com/tetratelabs/wazero":   {"executor", "executor/wasi"},
 	"github.com/hashicorp/mdns":       {"gossip"},
 	"github.com/miekg/dns":            {"gossip"},

@@ -139,7 +139,7 @@ type Job struct {
 	// "" when nothing does, or the level is its own.
 	Emergency string `json:"emergency,omitempty"`
 	// NoLevel says, for people, of an unfinished job that it has no level by the emergency that it names at that broker, which is
-	// out of its scope; "" when it has, or names none that is active.
+	// out of its scope, and of one that waits there why it does not wait within; "" when it has, or names none that is active.
 	NoLevel string `json:"no_level,omitempty"`
 	// Pauses are the times in which it had to make room for others, the latest 16.
 	Pauses []Pause `json:"pauses,omitempty"`
@@ -200,6 +200,9 @@ type Copies struct {
 	Want    int      `json:"want"`    // brokers that are to hold it: --replicas of the one that was asked, or all if there are fewer
 	Holders []string `json:"holders"` // those that hold all of it, undamaged
 	Silent  []string `json:"silent"`  // those that did not answer: they may hold it
+
+	// GivenUp are those that an operator has given up (`ucp cluster forget`) and that are not back: they may hold it, and do not count.
+	GivenUp []string `json:"given_up,omitempty"`
 }
 
 // Pause is a time in which a job had to make room for another.
@@ -492,7 +495,7 @@ type Peer struct {
 	Host     string `json:"host"`
 	Port     int    `json:"port"`
 	Healthy  bool   `json:"healthy"`           // messages pass between the two, it as itself
-	Health   string `json:"health"`            // "healthy", or what is wrong: "silent for 31s", "speaks protocol 2, we speak 1", "at its address n1 answers", "refuses us: ..."
+	Health   string `json:"health"`            // "healthy", or what is wrong: "silent for 48s; gossip lost it 5s ago", "speaks protocol 2, we speak 1", "at its address n1 answers", "refuses us: ...", "can't reach this broker at ..."
 	LastSeen int64  `json:"last_seen"`         // Unix seconds of its last message; 0 for never
 	Answers  *bool  `json:"answers,omitempty"` // whether it has answered when it was asked just now; nil: it was not asked
 	Behind   uint64 `json:"behind"`            // updates known here that its clock, when last heard, did not cover
@@ -516,6 +519,11 @@ type Peer struct {
 	TakesNone string `json:"takes_none,omitempty"` // why it takes no jobs: "it is about to leave", "its disk is full", or what it could not do
 
 	ByMessages bool `json:"by_messages,omitempty"` // gossip says that it is gone, but messages pass both ways
+
+	// InGossip: gossip hears it; it may take some seconds to lose one that is gone. GossipLost is when it did, absent when
+	// that is not known.
+	InGossip   bool       `json:"in_gossip"`
+	GossipLost *time.Time `json:"gossip_lost,omitempty"`
 
 	// RTT is the round-trip time to it, by network coordinates; 0 when not known, and of an earlier version.
 	RTT clock.Duration `json:"rtt,omitzero"`

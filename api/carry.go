@@ -44,6 +44,7 @@ type Carried struct {
 	Words      []string       `json:"words"`                   // brokers whose word is in it: what they hold, and know all to hold
 	Lacks      int            `json:"lacks"`                   // blobs that the packer asks for
 	Left       int            `json:"left_out"`                // blobs that had no room in it
+	Missing    int            `json:"blobs_missing,omitempty"` // blobs that no broker had that the packer reached
 	Short      bool           `json:"records_left,omitempty"`  // not even all records had room
 	Silent     []string       `json:"silent,omitempty"`        // who is there and did not say what it holds, as it was packed
 	Whole      bool           `json:"whole"`                   // it was read to its end
@@ -56,6 +57,7 @@ type Carried struct {
 	New      int    `json:"new_blobs"`           // blobs that were not here before
 	NoRoom   int    `json:"blobs_without_room"`  // blobs that were not kept, since the disk has no room
 	Damaged  int    `json:"blobs_damaged"`       // blobs that were damaged where the file was packed
+	Lacking  int    `json:"blobs_lacking"`       // blobs that its records need and that have not come with it: the next file that is packed here asks for them
 	Adopted  bool   `json:"adopted"`             // this broker holds now all that the packer held then
 	News     int    `json:"new_words"`           // words that were news here
 	Advice   string `json:"advice,omitempty"`    // what to do, where something is left to do
@@ -84,7 +86,7 @@ func (c *Client) Pack(ctx context.Context, o CarryOptions, out io.Writer) (Carri
 		}
 	}
 	var report Carried
-	resp, err := c.do(ctx, call{method: http.MethodPost, path: []string{"v1", "carry", "pack"}, query: q})
+	resp, err := c.do(ctx, call{method: http.MethodPost, path: []string{"v1", "carry", "pack"}, query: q, trails: true})
 	if err != nil {
 		return report, err
 	}

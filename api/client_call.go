@@ -81,6 +81,7 @@ type call struct {
 	after        string        // of events: the cursor of the last one that is known
 	asks         bool          // the broker is to ask all others first whether they are there
 	named        bool          // a POST that says itself what it makes, and so may be repeated
+	trails       bool          // the answer has a trailer, which may be long
 }
 
 // repeats reports whether a call may be sent again when it is not known whether it was carried out.
@@ -229,7 +230,7 @@ func (c *Client) send(ctx context.Context, base *url.URL, k call, others bool) (
 		watch := time.AfterFunc(k.within, func() { cancel(silentFor(k.within)) })
 		defer watch.Stop()
 	}
-	resp, err := c.http.Do(req)
+	resp, err := c.doer(k).Do(req)
 	if err != nil {
 		if cause := context.Cause(one); ctx.Err() == nil && cause != nil {
 			err = cause
@@ -239,6 +240,20 @@ func (c *Client) send(ctx context.Context, base *url.URL, k call, others bool) (
 	}
 	resp.Body = &held{resp.Body, func() { cancel(nil) }}
 	return resp, nil
+}
+
+// longTrailer is how many bytes a trailer may have: net/http takes no more of one than its buffer holds, usually 4 KiB.
+const longTrailer = 2 << 20
+
+// doer sends a call: over a connection of its own where the answer has a trailer that may be long.
+func (c *Client) doer(k call) *http.Client {
+	usual, is := c.http.Transport.(*http.Transport)
+	if !k.trails || !is {
+		return c.http
+	}
+	roomy := usual.Clone()
+	roomy.ReadBufferSize, roomy.DisableKeepAlives = longTrailer, true
+	return &http.Client{Transport: roomy, CheckRedirect: c.http.CheckRedirect}
 }
 
 // held is the body of an answer, whose request ends with it.

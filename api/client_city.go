@@ -43,6 +43,7 @@ type Admitted struct {
 	Brokers     []string `json:"brokers"`           // their HTTP addresses
 	Keyring     []byte   `json:"keyring,omitempty"` // of the gossip; for brokers
 	Gossip      []string `json:"gossip,omitempty"`  // whom to join; for brokers
+	Adopted     []string `json:"adopted,omitempty"` // names that take part and that nobody has let in: they did before there was a city; for brokers
 }
 
 // RevocationsHeader is the header of answers of a broker of a city by which others see whether it knows the same revocations of

@@ -91,7 +91,7 @@ type Prospect struct {
 	Strategy string   `json:"strategy"`
 	Meets    []string `json:"meets"`  // constraints that hold there
 	Lacks    []string `json:"lacks"`  // what keeps the job from ever running there
-	Cost     float64  `json:"cost"`   // the load that it would then have, and a little for distance and absent inputs
+	Cost     float64  `json:"cost"`   // the load that it would then have, for a job with a level what goes before it there, and a little for distance, absent inputs, waiting, and a lower level than elsewhere
 	Score    int64    `json:"score"`  // of the job among those that compete there
 	Starts   bool     `json:"starts"` // at once
 	Yields   []string `json:"yields"` // jobs that would have to make room for it, and how

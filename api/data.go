@@ -35,6 +35,7 @@ func (v *DataVersion) There() bool { return v.RemovedAt == 0 }
 // Data is what a name stands for.
 type Data struct {
 	Name     string        `json:"name"`
+	Owner    string        `json:"owner,omitempty"`  // to whom it belongs, in a city: who has written it first
 	Latest   *DataVersion  `json:"latest,omitempty"` // null where nothing is there
 	Versions []DataVersion `json:"versions"`         // the latest first, with those that were removed
 

@@ -50,6 +50,10 @@ type Emergency struct {
 	// Was are its terms until then, of an answer to a declaration that has changed it: what is not another now was kept.
 	Was *EmergencyTerms `json:"was,omitempty"`
 
+	// PassedOver are terms that were declared at another broker while the present ones were, neither having heard of the other: the
+	// later ones stand, also where their level is lower. Absent where the broker that answers, since its start, has not held both.
+	PassedOver *PassedOver `json:"passed_over,omitempty"`
+
 	Heard bool `json:"heard"` // known from an event only, so far: the record is on its way
 
 	// Effects are the jobs that had to make room because of it, the earliest first, at most
@@ -67,6 +71,13 @@ type EmergencyTerms struct {
 	Scope   []string `json:"scope"`
 	Select  []string `json:"select"`
 	Message string   `json:"message"`
+}
+
+// PassedOver are terms of an emergency that do not stand.
+type PassedOver struct {
+	EmergencyTerms
+	DeclaredBy string     `json:"declared_by"` // the broker where they were declared; "" for a stock command line
+	DeclaredAt clock.Time `json:"declared_at"`
 }
 
 // JobCounts are how many jobs run and how many wait, as far as the broker knows that answers.

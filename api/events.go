@@ -13,8 +13,12 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// EventKinds are the kinds of events that one can ask for.
-var EventKinds = []string{"emergency", "preemption", "job", "member", "health", "strategy", "data"}
+// EventKinds are the kinds of events that one can ask for. Those of the kind [Rejected] are events of jobs, too.
+var EventKinds = []string{"emergency", "preemption", "job", "member", "health", "strategy", "data", Rejected}
+
+// Rejected is the kind of results that do not count, since a job ran twice in a split. In an event it is What, and Kind is job, as it was before these could
+// be asked for alone.
+const Rejected = "rejected"
 
 // Event is one line of GET /v1/events, as the data of a server-sent event.
 type Event struct {

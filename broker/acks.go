@@ -130,6 +130,12 @@ func (b *Broker) awaitCopies(d ack.Demand, who ackWaiter) {
 
 func (b *Broker) settleAcks(list []ack.Durable[ackWaiter]) {
 	for _, x := range list {
+		if x.Who.token() != 0 {
+			b.stats.Acknowledged++
+			if b.copies.Degraded(x.Copies) {
+				b.stats.Degraded++
+			}
+		}
 		x.Who.durable(b, x.Copies)
 	}
 }

@@ -89,6 +89,10 @@ func (b *Broker) loadOwn(scan ledger.Scan) error {
 			}
 			return nil
 		}
+		if of == adoptedKind {
+			b.enrolment.recallAdopted(key)
+			return nil
+		}
 		if of == madeUpKind {
 			if !b.authors.recall(key, value) {
 				b.ledger.KeepOwn(name, nil)

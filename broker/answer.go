@@ -327,6 +327,7 @@ func (*DataFound) answer()           {}
 func (*NoSuchData) answer()          {}
 func (*DataListing) answer()         {}
 func (*DataConflict) answer()        {}
+func (*DataOwned) answer()           {}
 func (*DataRefused) answer()         {}
 func (*Replied) answer()             {}
 func (*Packed) answer()              {}
@@ -367,6 +368,8 @@ type Unpacked struct {
 	Unread  bool // some record is not held
 	Adopted bool // of the last page: its clock is taken in
 	Covered bool // of the last page: all that its clock holds is known here
+	// Blobs are those that the records of this page need, as far as the file is to bring them (rule B1).
+	Blobs []job.Digest
 }
 
 // CarryRefused says why there is no file, or why nothing of one is taken.

@@ -43,6 +43,7 @@ func (b *balancer) balance() {
 		return
 	}
 	b.next = b.now.Add(balanceEvery)
+	b.reviewPrecedence()
 	before := b.waiting
 	b.waiting = map[string]wait{}
 	if b.offer.draining || b.waits() == 0 || !b.somebodyIdle() {
@@ -102,14 +103,16 @@ func (b *balancer) waitsInVain(r *job.Record) bool {
 	return s == job.StateLoading || s == job.StateQueued && !b.fits(r.Place.Broker, job.Resources{})
 }
 
+// smallest is what the smallest job asks for.
+var smallest = job.Resources{CPU: 1, Memory: 1}
+
 // somebodyIdle reports whether any broker has room for a small job.
 func (c *core) somebodyIdle() bool {
-	small := job.Resources{CPU: 1, Memory: 1}
-	if c.fits(c.self, small) {
+	if c.fits(c.self, smallest) {
 		return true
 	}
 	for _, name := range c.members.Names() {
-		if c.members.Alive(name) && !c.members.Leaves(name) && c.fits(name, small) {
+		if c.members.Alive(name) && !c.members.Leaves(name) && c.fits(name, smallest) {
 			return true
 		}
 	}

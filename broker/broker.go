@@ -26,8 +26,11 @@ type Config struct {
 	Software     string      // version, for people
 	Capabilities wire.Capabilities
 
-	City  identity.City // that the broker belongs to; "" for none
-	Signs bool          // the shell signs a head after each commit, and tells of those of others with [Signed] (rule H1)
+	City identity.City // that the broker belongs to; "" for none
+	// Adopted are names in the roll that nobody has let into the city, as the broker was told that has let this one in: they were in the
+	// roll before there was a city, and count all the same (rule M6).
+	Adopted []string
+	Signs   bool // the shell signs a head after each commit, and tells of those of others with [Signed] (rule H1)
 
 	Expecting bool // it was told of others to join, and has never met one: they may be of any version (rule K5)
 	Protocol  int  // the highest version of the protocol that all speak whom it had met before this start; 0 if it had met nobody
@@ -117,6 +120,7 @@ func New(cfg Config) *Broker {
 	b.heads = newHeads(c)
 	b.authors = newAuthors(c, b.heads.bound)
 	b.names = newNames(c)
+	b.jobs.precedence.inForce = b.activeSetAt
 	b.names.onNew = b.predecessors.written
 	b.predecessors.names = &b.names
 	b.attempts.settled = func(output []job.Digest) { b.repairer.fewer(output) }
@@ -156,6 +160,7 @@ func (b *Broker) Load(scan ledger.Scan) error {
 	if err == nil {
 		err = b.loadOwn(scan)
 	}
+	b.enrolment.beginAdopting()
 	b.reviewWhere(nil)
 	return err
 }
@@ -247,6 +252,7 @@ func (b *Broker) noted(old, r *job.Record) {
 // inForceChanged lets all jobs here stand as the emergencies in force here say, when those have changed, and looks again at
 // where own urgent jobs wait.
 func (b *Broker) inForceChanged(here bool) {
+	b.jobs.precedence.forget()
 	if here {
 		b.decisions.relevel(b.attempts.keys())
 		b.attempts.hurry()

@@ -93,6 +93,11 @@ func (b *Broker) packFor(in Pack) (names []string, refused Answer) {
 	}
 	slices.Sort(names)
 	names = slices.Compact(names)
+	for _, name := range strangers {
+		if b.members.Stranger(name) {
+			return no("no authority is known here to have let in a broker %s: let it into the city first, ucp cluster invite --name %[1]s", name)
+		}
+	}
 	if len(strangers) == 0 {
 		return names, nil
 	}
@@ -248,6 +253,7 @@ func (b *Broker) unpack(in Unpack) {
 		Changed: len(got.News), Adopted: got.Adopted,
 		Bad:    in.Bad || got.Refused || got.Voided(),
 		Unread: in.Unread || in.Delta.Bad() > 0 || len(got.Forgotten) > 0,
+		Blobs:  b.broughtBlobs(in.Since, d),
 	}
 	if in.Last && !got.Adopted && !out.Bad && !out.Unread { // it goes on from what is yet to come here (rule R2)
 		b.ledger.Ahead(in.Since, in.Clock)
@@ -261,6 +267,31 @@ func (b *Broker) unpack(in Unpack) {
 	b.answer(in.Token, out)
 }
 
+// broughtBlobs lists the blobs that a file is to bring for the records of a page, as far as they are still of use here: if they do
+// not come, this broker asks for them in its own next file, since by its word it holds these records.
+func (b *Broker) broughtBlobs(since clock.Tips, d ledger.Delta) (out []job.Digest) {
+	for _, e := range d.Entries {
+		if e.Record == nil {
+			continue
+		}
+		brings := b.newBlobs(since, e.Record)
+		if len(brings) == 0 {
+			continue
+		}
+		r, err := b.ledger.Get(e.Ref)
+		if err != nil || r == nil {
+			continue // it can't be read, or is forgotten
+		}
+		uses := b.newBlobs(since, r)
+		for _, x := range brings {
+			if slices.Contains(uses, x) {
+				out = append(out, x)
+			}
+		}
+	}
+	return out
+}
+
 // entered sees to it that the packer of a file takes part, and this broker, as far as the file says so itself; it returns how many words
 // were news, and why nothing is taken, "" where it is.
 func (b *Broker) entered(in *Unpack, d ledger.Delta) (words int, why string) {
@@ -268,6 +299,9 @@ func (b *Broker) entered(in *Unpack, d ledger.Delta) (words int, why string) {
 		return 0, ""
 	}
 	if b.members.Roll().Get(in.From) == nil {
+		if b.members.Stranger(in.From) {
+			return 0, fmt.Sprintf("no authority is known here to have let in %s, which has packed this (rule M6)", in.From)
+		}
 		b.admitByHand(in.From)
 	}
 	words = b.hearWords(in.Words) // they may say that others know of this broker again

@@ -53,7 +53,7 @@ func TestCandidatesAreAFew(t *testing.T) {
 	s := someRecord(t, 1, 1).Spec
 	seen := map[string]bool{}
 	for range 500 {
-		list := n.b.ownership.candidates(&job.Record{Spec: s}, sampled)
+		list := n.b.ownership.candidates(&job.Record{Spec: s}, &stakes{}, sampled)
 		require.Len(t, list, 1+sampled)
 		require.Equal(t, "a", list[0])
 		for _, name := range list {
@@ -81,12 +81,12 @@ func TestCandidatesWithTheModule(t *testing.T) {
 	}
 	w.roster(n)
 	for range 100 {
-		list := n.b.ownership.candidates(&job.Record{Spec: s}, sampled)
+		list := n.b.ownership.candidates(&job.Record{Spec: s}, &stakes{}, sampled)
 		require.Len(t, list, 1+sampled+len(warm))
 		require.Subset(t, list, warm)
 	}
 	s.Module = job.Digest(strings.Repeat("f", 64))
-	require.Len(t, n.b.ownership.candidates(&job.Record{Spec: s}, sampled), 1+sampled)
+	require.Len(t, n.b.ownership.candidates(&job.Record{Spec: s}, &stakes{}, sampled), 1+sampled)
 }
 
 // J12: who has returned a job is chosen again only when all have, and who never can carry it out is not.

@@ -51,8 +51,11 @@ var commands = map[string]func(*story){
 		s.w.ask(s.node(0), "forget", func(t Token) Input { return ForgetMember{Token: t, Name: s.word(1)} })
 		s.w.settle()
 	},
-	"roll": showRoll,
-	"wipe": func(s *story) { clear(s.node(0).disk) },
+	"city":   func(s *story) { s.w.newGate(s.t) },
+	"shut":   func(s *story) { s.w.gate.shut[s.word(0)] = s.word(1) != "no" },
+	"invent": func(s *story) { s.w.opens(s.node(0), s.word(1)) },
+	"roll":   showRoll,
+	"wipe":   func(s *story) { clear(s.node(0).disk) },
 	"backup": func(s *story) {
 		s.node(0).backup, s.node(0).copied = maps.Clone(s.node(0).disk), s.node(0).cfg.Actor
 	},
@@ -268,6 +271,9 @@ func showRoll(s *story) {
 			}
 			out = append(out, text)
 		}
+	}
+	for _, name := range b.members.Uninvited() {
+		out = append(out, name+" not let in")
 	}
 	if len(out) == 0 {
 		out = []string{"no roll"}

@@ -57,7 +57,7 @@ func newCore(cfg Config) *core {
 		cfg: cfg, self: cfg.Actor.Broker(), clocks: clocks{skew: cfg.MaxClockSkew}, random: prng.Source(cfg.Seed),
 		ledger: ledger.New(cfg.Actor, cfg.Archive, kind.Schemas[kind.Job], kind.SettingsIn(cfg.City), kind.Schemas[kind.Emergency], kind.Schemas[kind.Member], kind.Schemas[kind.Data]),
 		jobs:   newJobIndex(), deadlines: deadlines{}, disputes: newDisputes(), drains: map[string]DrainOrder{}, breaches: map[string]Breaches{},
-		members: membership.New(membership.Config{Actor: cfg.Actor, RedeployDelay: cfg.RedeployDelay, IsolationDelay: cfg.IsolationDelay, Expecting: cfg.Expecting, Protocol: cfg.Protocol}),
+		members: membership.New(membership.Config{Actor: cfg.Actor, RedeployDelay: cfg.RedeployDelay, IsolationDelay: cfg.IsolationDelay, Expecting: cfg.Expecting, Protocol: cfg.Protocol, Admitted: cfg.City != ""}),
 	}
 	c.ledger.RowIf(func() bool { return c.needs(wire.V3) == nil })
 	c.peers = replication.New(replication.Config{

@@ -26,9 +26,10 @@ func (b *Broker) dryRun(in DryRun) {
 		placed[x.Place.Broker] = append(placed[x.Place.Broker], x)
 	}
 	out := &Prospects{NoLevel: b.emergencies.noLevel(in.Spec.Priority.Emergency)}
+	s := b.decisions.stakesOf(r)
 	for _, name := range append([]string{b.self}, b.members.Names()...) {
 		if b.members.Alive(name) {
-			out.Brokers = append(out.Brokers, b.prospect(name, r, placed[name]))
+			out.Brokers = append(out.Brokers, b.prospect(name, r, s, placed[name]))
 		}
 	}
 	slices.SortStableFunc(out.Brokers, func(p, q Prospect) int {
@@ -37,7 +38,7 @@ func (b *Broker) dryRun(in DryRun) {
 	b.answer(in.Token, out)
 }
 
-func (b *Broker) prospect(name string, r *job.Record, placed []*job.Record) Prospect {
+func (b *Broker) prospect(name string, r *job.Record, s *stakes, placed []*job.Record) Prospect {
 	caps := b.cfg.Capabilities
 	if name != b.self {
 		caps = b.members.Metadata(name).Capabilities
@@ -69,17 +70,17 @@ func (b *Broker) prospect(name string, r *job.Record, placed []*job.Record) Pros
 	if len(p.Lacks) > 0 {
 		return p
 	}
-	p.Cost = b.ownership.cost(name, r, 0)
+	p.Cost = b.ownership.cost(name, r, s, 0)
 	if len(placed) > mostPlanned {
 		p.Why = fmt.Sprintf("%d jobs are there: too many to say", len(placed))
 		return p
 	}
-	s, set := b.decisions.snapshotAt(name, placed)
+	x, set := b.decisions.snapshotAt(name, placed)
 	c := b.decisions.candidateOn(r, &set)
 	c.Key, c.ID = dryRunKey, dryRunKey
-	p.Score = s.Weights.Score(&c, s.Now).Total
-	s.Pending = append(s.Pending, &c)
-	d := resolve.Plan(s)
+	p.Score = x.Weights.Score(&c, x.Now).Total
+	x.Pending = append(x.Pending, &c)
+	d := resolve.Plan(x)
 	p.Starts = slices.Contains(d.Start, dryRunKey)
 	for _, v := range d.Preempt {
 		if v.For == dryRunKey {

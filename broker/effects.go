@@ -24,6 +24,9 @@ type EmergencyView struct {
 	Caused  int
 	// Reach says where it is in force, and what it does there: of an active one that was declared, changed or asked for.
 	Reach *Reach
+	// Passed has terms that were declared at another broker while these were, neither having heard of the other, and that do not
+	// stand, since these are later; nil where this broker knows of none.
+	Passed *emergency.Record
 }
 
 // Effect is one running job that had to make room because of an emergency: derived from
@@ -42,7 +45,7 @@ func (e *emergencies) show(r *emergency.Record) *EmergencyView {
 	now := e.cityNow()
 	return &EmergencyView{
 		Record: r, Active: r.Active(now), InScope: r.InScope(e.cfg.Capabilities.Labels), Heard: r.IsHint(), Ended: r.Ended(now),
-		Caused: len(e.jobs.caused[string(r.ID)]),
+		Caused: len(e.jobs.caused[string(r.ID)]), Passed: e.passed[r.ID],
 	}
 }
 

@@ -31,6 +31,7 @@ type emergencies struct {
 	anywhere  emergency.ActiveSet            // all of them, as if this broker were in every scope
 	next      clock.Time                     // when the active set next changes by itself; 0 is never
 	lives     lives
+	passed    map[emergency.ID]*emergency.Record // terms that do not stand, since others were declared elsewhere meanwhile
 
 	claims meter // declarations and clears of clients
 	events meter // events that say something new
@@ -51,7 +52,7 @@ const (
 )
 
 func newEmergencies(c *core, onChange func(here bool)) emergencies {
-	return emergencies{core: c, onChange: onChange, known: map[emergency.ID]*emergency.Record{}, over: map[emergency.ID]time.Duration{}, heard: map[emergency.ID]heard{}, lives: lives{again: map[emergency.ID]recollection{}}}
+	return emergencies{core: c, onChange: onChange, known: map[emergency.ID]*emergency.Record{}, over: map[emergency.ID]time.Duration{}, heard: map[emergency.ID]heard{}, passed: map[emergency.ID]*emergency.Record{}, lives: lives{again: map[emergency.ID]recollection{}}}
 }
 
 // load takes in a record that was stored before this start.
@@ -104,6 +105,7 @@ func (e *emergencies) declare(in Declare) (id emergency.ID, was *emergency.Recor
 		}
 	}
 	r.Version, r.Life = seen.Next(e.stamp(), e.cfg.Actor), e.declaredLife(old)
+	delete(e.passed, r.ID) // who declares it now could see that
 	e.write(r)
 	e.broadcast(r)
 	return r.ID, old, true
@@ -561,6 +563,7 @@ func (e *emergencies) forget(id emergency.ID) {
 	e.isNotOver(id)
 	delete(e.known, id)
 	delete(e.heard, id)
+	delete(e.passed, id)
 	e.refresh()
 }
 

@@ -22,22 +22,27 @@ import (
 // later, if it has not come, so that it is written once as a rule. Several copies do no harm: they merge.
 type enrolment struct {
 	*core
-	coming map[string]time.Time // who is to be admitted, and since when
-	lost   map[string]time.Time // whose record is known by an update that nobody else seems to hold, and since when
-	turn   int                  // how many members are to write before this one
-	heard  uint64               // the epoch of our own record of which enough others have told that they know it
+	coming   map[string]time.Time // who is to be admitted, and since when
+	lost     map[string]time.Time // whose record is known by an update that nobody else seems to hold, and since when
+	asked    map[string]time.Time // of those, when it is asked next who has let them in (rule M6)
+	turn     int                  // how many members are to write before this one
+	adopting bool                 // who was in the roll before there was a city is written down
+	heard    uint64               // the epoch of our own record of which enough others have told that they know it
 }
 
 // patience is for how long each member waits for the one before it to admit somebody.
 const patience = 2 * time.Second
 
-func newEnrolment(c *core) enrolment { return enrolment{core: c, coming: map[string]time.Time{}} }
+func newEnrolment(c *core) enrolment {
+	return enrolment{core: c, coming: map[string]time.Time{}, asked: map[string]time.Time{}}
+}
 
 // look compares who is there with the roll.
 func (e *enrolment) look() {
 	r := e.members.Roll()
 	e.coming = e.since(e.coming, e.members.Names(), func(name string) bool { return e.mayEnter(e.members.Get(name)) })
 	e.lost = e.since(e.lost, r.Known(), e.orphaned)
+	maps.DeleteFunc(e.asked, func(name string, _ time.Time) bool { return e.coming[name].IsZero() || !e.members.Stranger(name) })
 	e.turn = 0
 	for _, name := range e.members.Names() {
 		if (name < e.self || e.offer.draining) && e.members.Alive(name) && !e.members.Leaves(name) && (r.Empty() || r.Has(name)) {
@@ -97,7 +102,11 @@ func (e *enrolment) admit() {
 	}
 	first := r.Empty()
 	for _, name := range slices.Sorted(maps.Keys(e.coming)) {
-		if !e.now.Before(e.due(name)) {
+		switch {
+		case e.now.Before(e.due(name)):
+		case e.members.Stranger(name): // its admission goes first
+			e.whoIs(name)
+		default:
 			e.write(name, "")
 		}
 	}
@@ -136,6 +145,9 @@ func (e *enrolment) wake() (at time.Time) {
 			at = sooner(at, due)
 		}
 	}
+	for _, next := range e.asked {
+		at = sooner(at, next)
+	}
 	for name := range e.lost {
 		if due := e.dueAgain(name); due.After(e.now) {
 			at = sooner(at, due)
@@ -169,10 +181,11 @@ func (e *enrolment) noted(r *roll.Record, own bool) {
 		e.peers.Distrust(e.stamp()) // the others may have forgotten meanwhile what is remembered here (rule L9)
 	}
 	e.peers.Recount()
-	if waited && r.Open() {
+	if waited && e.members.Roll().Has(r.Name) {
 		e.peers.Pull(r.Name) // what it has told meanwhile was not taken
 	}
 	if !r.Open() {
+		e.dropAdopted(r.Name)
 		e.reviewMembers() // what waited for it need not any more
 	}
 	e.tell(r.Dots, own, r.Name)
@@ -227,6 +240,8 @@ func (e *enrolment) take(from string, d ledger.Delta) (part ledger.Delta) {
 		switch {
 		case in.Record == nil:
 		case in.Kind == kind.Member && (!closed || in.Key == from || in.Key == e.self):
+			part.Entries = append(part.Entries, in)
+		case in.Kind == kind.Setting && saysWho(in.Record): // or its opening would not count (rule M6)
 			part.Entries = append(part.Entries, in)
 		case in.Kind == ledger.Starts && !closed: // or it could not tell what others' clocks stand for (rule K2)
 			part.Entries = append(part.Entries, in)
@@ -292,6 +307,10 @@ func (e *enrolment) list() (out []Enrolled) {
 		}
 		out = append(out, m)
 	}
+	for _, name := range e.members.Uninvited() {
+		m := Enrolled{Name: name, Uninvited: e.members.Opening(name).By.Actor.Broker()}
+		out = append(slices.DeleteFunc(out, func(o Enrolled) bool { return o.Name == name }), m)
+	}
 	return out
 }
 
@@ -306,7 +325,7 @@ func (b *Broker) forgetMember(in ForgetMember) {
 	switch {
 	case in.Name == b.self: // also while it is alone, and in no roll yet
 		b.answer(in.Token, &MemberReachable{in.Name})
-	case !r.Has(in.Name) && !slices.Contains(b.members.Counted(), in.Name):
+	case !r.Has(in.Name) && b.members.Opening(in.Name) == nil && !slices.Contains(b.members.Counted(), in.Name):
 		b.answer(in.Token, b.noSuchMember(in.Name))
 	case b.members.Alive(in.Name) || b.members.Get(in.Name).Status == membership.Leaving:
 		b.answer(in.Token, &MemberReachable{in.Name})
@@ -330,8 +349,9 @@ type removalWaiter struct {
 func (r *removalWaiter) token() Token { return r.by }
 
 func (r *removalWaiter) durable(b *Broker, copies int) {
+	b.published.at = time.Time{} // who looks now is to see it
 	b.answer(r.by, &MemberForgotten{
-		Name: r.name, Losses: b.members.Roll().Removed(), Bear: b.cfg.Replicas - 1,
+		Name: r.name, Losses: b.members.Losses(), Bear: b.cfg.Replicas - 1,
 		Replicas: copies, Degraded: b.copies.Degraded(copies),
 	})
 }

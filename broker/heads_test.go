@@ -61,14 +61,20 @@ func newCity(t *testing.T, earlier string, names ...string) *world {
 	w := newWorld()
 	w.numbered = true
 	w.signing = signing{privateKey(t, 9), map[string]*head.Chain{}, map[string]map[clock.Actor]*head.Head{}, map[[2]string]bool{}}
+	w.newGate(t)
 	for _, name := range names {
-		w.signing.chains[name] = head.NewChain(w.signing.key)
-		w.signing.known[name] = map[clock.Actor]*head.Head{}
-		w.start(name, func(c *Config) { c.Signs = name != earlier })
+		w.addToCity(name, name != earlier)
 	}
 	w.meet()
 	w.pass(10 * time.Second)
 	return w
+}
+
+// addToCity starts another broker of a city.
+func (w *world) addToCity(name string, signs bool) *node {
+	w.signing.chains[name] = head.NewChain(w.signing.key)
+	w.signing.known[name] = map[clock.Actor]*head.Head{}
+	return w.start(name, func(c *Config) { c.Signs = signs })
 }
 
 // agree is that all brokers that are up hold the same, and that no clock goes beyond what its actor has signed.

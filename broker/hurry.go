@@ -7,11 +7,13 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// mostAsked is how many other brokers, chosen at random, are asked in one look at urgent jobs where they would start.
+// mostAsked is how many brokers, chosen at random, are asked in one look at urgent jobs where they would start: of those at which one of these
+// has a higher level than elsewhere, and as many of the others.
 const mostAsked = 8
 
 // hurry moves own urgent jobs that wait in vain to where they start at once, since there is room, or others are stopped
-// for them: with each round, and soon after what is in force has changed (rule J9). A job moves once a round at most.
+// for them, and otherwise to where they have a higher level: with each round, and soon after what is in force has changed (rule J9). A job moves
+// once a round at most.
 func (b *balancer) hurry() {
 	for key, at := range b.hurried {
 		if b.now.Sub(at) >= balanceEvery {
@@ -27,11 +29,18 @@ func (b *balancer) hurry() {
 	if len(late) == 0 {
 		return
 	}
-	others := b.ownership.some(b.obeying(), mostAsked)
+	stakes := map[string]*stakes{}
+	for _, u := range late {
+		stakes[u.Key()] = d.stakesOf(u.Record)
+	}
+	asked := b.asked(late, stakes)
 	for _, stopping := range []bool{false, true} { // rather where nothing need be stopped
-		for _, name := range others {
+		for _, name := range asked {
 			late = b.hurryTo(name, placed, late, stopping)
 		}
+	}
+	for _, u := range late {
+		b.drawWithin(u.Record, stakes[u.Key()])
 	}
 }
 
@@ -97,22 +106,33 @@ func (b *balancer) mayHurry(r *job.Record) bool {
 	return r.State() == job.StateQueued && b.ours(r.Owner.Actor) && r.Spec.MayRedeploy() && r.Spec.Exclusive == "" && r.Place.NotBefore <= b.cityNow()
 }
 
-// obeying lists the live brokers at which the level goes before all else: there it is certain what starts.
-func (b *balancer) obeying() (names []string) {
-	for _, name := range append(b.members.Names(), b.self) {
-		if (name == b.self || b.members.Alive(name) && !b.members.Leaves(name)) && b.ownership.decisions.strategyAt(name).LevelsFirst() {
-			names = append(names, name)
+// asked lists the live brokers of which it is certain what starts there: where the level goes before all else, or there is room. Those at which one of
+// the jobs has a higher level than elsewhere come first.
+func (b *balancer) asked(late []urgentJob, stakes map[string]*stakes) []string {
+	var within, others []string
+	for _, name := range slices.Sorted(slices.Values(append(b.members.Names(), b.self))) {
+		switch {
+		case name != b.self && (!b.members.Alive(name) || b.members.Leaves(name)):
+		case !b.levelsFirst(name) && !b.fits(name, smallest):
+		case slices.ContainsFunc(late, func(u urgentJob) bool { return stakes[u.Key()].within(name) }):
+			within = append(within, name)
+		default:
+			others = append(others, name)
 		}
 	}
-	slices.Sort(names)
-	return names
+	return slices.Concat(b.ownership.some(within, mostAsked), b.ownership.some(others, mostAsked))
+}
+
+// levelsFirst reports whether the level goes before all else at a broker.
+func (b *balancer) levelsFirst(name string) bool {
+	return b.ownership.decisions.strategyAt(name).LevelsFirst()
 }
 
 // hurryTo places those of the jobs at a broker that start there at once; where others have to be stopped, only if stopping says so. It
-// returns the rest.
+// returns the rest. Where levels do not go first, what starts depends on all that waits there: that is certain only where there is room for that, too.
 func (b *balancer) hurryTo(name string, placed map[string][]*job.Record, late []urgentJob, stopping bool) (rest []urgentJob) {
-	d := b.ownership.decisions
-	if len(placed[name])+len(late) > mostPlanned {
+	d, certain := b.ownership.decisions, b.levelsFirst(name)
+	if len(placed[name])+len(late) > mostPlanned || stopping && !certain {
 		return late
 	}
 	s, set := d.recordsAt(name, placed[name])
@@ -125,14 +145,12 @@ func (b *balancer) hurryTo(name string, placed map[string][]*job.Record, late []
 	starts, displaces := planned(s)
 	for _, u := range late {
 		key := u.Key()
-		if !b.takes(name, u.Record) || !starts[key] && !(stopping && displaces[key]) {
+		if !b.takes(name, u.Record) || !starts[key] && !(stopping && displaces[key]) || !certain && !b.fits(name, u.Spec.Resources) {
 			rest = append(rest, u)
 			continue
 		}
-		b.stats.Rebalanced++
 		b.stats.Hurried++
-		b.hurried[key] = b.now
-		b.ownership.placeAt(u.Record, name, b.ownership.processAt(name), u.Place.Try, 0)
+		b.send(u.Record, name)
 		if r := b.record(key); r != nil {
 			placed[name] = append(placed[name], r)
 		}
@@ -140,10 +158,37 @@ func (b *balancer) hurryTo(name string, placed map[string][]*job.Record, late []
 	return rest
 }
 
+// drawWithin places a job that starts nowhere at once where it has the highest of its levels, if it has a lower one where it waits, and less
+// goes before it there than here. It comes back only to start: what moves a job to wait always raises its level.
+func (b *balancer) drawWithin(r *job.Record, s *stakes) {
+	o := b.ownership
+	if s.top == 0 || s.within(r.Place.Broker) {
+		return
+	}
+	within := slices.DeleteFunc(b.ownership.untried(r, b.takers(r)), func(name string) bool { return !s.within(name) })
+	best, to := o.cost(r.Place.Broker, r, s, 0), ""
+	for _, name := range o.some(within, mostAsked) {
+		if cost := o.cost(name, r, s, 0); cost < best {
+			best, to = cost, name
+		}
+	}
+	if to != "" {
+		b.stats.Drawn++
+		b.send(r, to)
+	}
+}
+
+// send places an urgent job elsewhere, and lets it wait for a round until it is looked at again.
+func (b *balancer) send(r *job.Record, to string) {
+	b.stats.Rebalanced++
+	b.hurried[r.Key()] = b.now
+	b.ownership.placeAt(r, to, b.ownership.processAt(to), r.Place.Try, 0)
+}
+
 // takes reports whether a job can be placed at another broker than where it is.
 func (b *balancer) takes(name string, r *job.Record) bool {
 	if name == r.Place.Broker || b.refusesJob(name, &r.Spec) != "" || len(b.ownership.untried(r, []string{name})) == 0 {
 		return false
 	}
-	return slices.Contains(b.capable(r), name)
+	return b.isCapable(name, r)
 }

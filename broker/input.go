@@ -104,7 +104,7 @@ type Pushed struct {
 }
 
 // Submit asks to take a job; the answer is a [Submitted], a [TooFewCopies], or a refusal:
-// [IDTaken], [UnknownPredecessors], [UnknownEmergency], [Draining]; or a [ModuleAbsent]. The spec is complete and valid, and its blobs
+// [IDTaken], [UnknownPredecessors], [UnknownEmergency], [DataOwned], [Draining]; or a [ModuleAbsent]. The spec is complete and valid, and its blobs
 // are in this broker's store.
 type Submit struct {
 	Token  Token
@@ -374,7 +374,7 @@ type Unpack struct {
 	Words  []*wire.Word // what brokers say of themselves (rule B3)
 
 	Last  bool       // all records have come: those that Clock holds and Since does not
-	Since clock.Tips // of the last
+	Since clock.Tips // from which the file goes on
 	Clock clock.Tips // of the last
 }
 

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/urban-compute/ucp/broker/kind"
@@ -18,7 +19,7 @@ import (
 //     what an older disk says of such a job reaches who holds it still by the answers of F3;
 //   - an attempt that starts was written down before, by its executor, for that
 //     very attempt, in a job that is not finished;
-//   - every job in a queue has the level that the emergencies in force give it;
+//   - every job in a queue has the level that the emergencies in force give it, and what is summed up of levels is what the records say (J9);
 //   - what runs at a broker never exceeds its capacity, and an attempt that is
 //     being stopped counts until it is gone.
 
@@ -143,6 +144,34 @@ func (w *world) forgotten(key string, d clock.Dot) bool {
 		n := w.nodes[name]
 		return n.b != nil && n.b.record(key) == nil && n.b.ledger.Has(d)
 	})
+}
+
+// checkPrecedence sees to it that the sums of what goes before a job of a level are those that the records give.
+func (w *world) checkPrecedence(n *node) {
+	if n.b == nil || n.b.jobs.precedence.sets == nil {
+		return
+	}
+	kept := &n.b.jobs.precedence
+	fresh := precedence{inForce: kept.inForce, sets: maps.Clone(kept.sets), sums: map[string]*ranked{}}
+	n.b.liveJobs(func(r *job.Record) bool {
+		if !r.Place.IsZero() {
+			fresh.count(r, +1)
+		}
+		return false
+	})
+	at := func(p *precedence, name string, rank int) (sum job.Resources) {
+		if sums := p.sums[name]; sums != nil {
+			sum = sums[rank]
+		}
+		return sum
+	}
+	for name := range kept.sets {
+		for rank := range unstoppable + 1 {
+			if is, should := at(kept, name, rank), at(&fresh, name, rank); !is.Fits(should) || !should.Fits(is) {
+				w.wrong("%s sums up %v of level %d at %s; it should be %v (rule J9)", n.name, is, rank, name, should)
+			}
+		}
+	}
 }
 
 // checkLevels sees to it that no job stands in a queue with a level that is not, or no

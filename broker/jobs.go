@@ -25,11 +25,14 @@ type jobIndex struct {
 	owned map[string]map[job.State]int // unfinished jobs by owner and state
 	byEnd *btree.BTreeG[endItem]       // finished jobs, the longest known to have ended first
 
-	wanted map[job.ID]map[string]bool // the unfinished jobs that name this one as their predecessor, by key (rules L8, C4)
-	arrays arrays                     // those that unfinished jobs name as their predecessors (rule C4)
-	caused map[string]map[string]bool // the jobs that had to make room because of this emergency, by its ID
-	keys   map[string]map[string]bool // the unfinished jobs that want this exclusive key, by their own (rule J10)
-	tagged int                        // unfinished jobs that name a level, or an emergency
+	wanted    map[job.ID]map[string]bool // the unfinished jobs that name this one as their predecessor, by key (rules L8, C4)
+	arrays    arrays                     // those that unfinished jobs name as their predecessors (rule C4)
+	caused    map[string]map[string]bool // the jobs that had to make room because of this emergency, by its ID
+	keys      map[string]map[string]bool // the unfinished jobs that want this exclusive key, by their own (rule J10)
+	placeless [2]*btree.BTreeG[jobItem]  // the unfinished jobs that have no place, by age: those that name no level or emergency, and those that do
+	tagged    int                        // unfinished jobs that name a level, or an emergency
+
+	precedence precedence // what goes before a job of a level
 }
 
 // endItem is a finished job.
@@ -53,11 +56,11 @@ type jobItem struct {
 }
 
 func newJobIndex() jobIndex {
+	byAge := func(a, b jobItem) bool { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.key, b.key)) < 0 }
 	return jobIndex{
-		byKey: btree.NewG(32, func(a, b jobItem) bool { return a.key < b.key }),
-		byAge: btree.NewG(32, func(a, b jobItem) bool {
-			return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.key, b.key)) < 0
-		}),
+		placeless: [2]*btree.BTreeG[jobItem]{btree.NewG(32, byAge), btree.NewG(32, byAge)},
+		byKey:     btree.NewG(32, func(a, b jobItem) bool { return a.key < b.key }),
+		byAge:     btree.NewG(32, byAge),
 		byEnd: btree.NewG(32, func(a, b endItem) bool {
 			return cmp.Or(cmp.Compare(a.since, b.since), cmp.Compare(a.at, b.at), cmp.Compare(a.key, b.key)) < 0
 		}),
@@ -223,8 +226,18 @@ func (x *jobIndex) count(r *job.Record, sign int) {
 		x.tagged += sign
 	}
 	if r.Place.IsZero() {
+		set, it := x.placeless[0], jobItem{key: r.Key(), at: r.Submitted()}
+		if r.Spec.Priority.Emergency != "" {
+			set = x.placeless[1]
+		}
+		if sign > 0 {
+			set.ReplaceOrInsert(it)
+		} else {
+			set.Delete(it)
+		}
 		return
 	}
+	x.precedence.count(r, sign)
 	if sign > 0 {
 		x.load[r.Place.Broker] = x.load[r.Place.Broker].Plus(r.Spec.Resources)
 	} else {

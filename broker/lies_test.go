@@ -285,6 +285,12 @@ var lies = []struct {
 	{"another row of b's start", "X1", false, func(l *liar) {
 		l.send(ledger.Starts, &ledger.Row{Actor: l.b.cfg.Actor, Parents: tips(clock.StartActor("b", 0), 5)})
 	}},
+	{"somebody takes part whom nobody has let in", nothing, false, func(l *liar) {
+		l.send(kind.Member, roll.Change(nil, "zz", "", l.own(), l.a.b.stamp()))
+	}},
+	{"somebody takes part whom nobody has let in, by an update that nobody will write", nothing, false, func(l *liar) {
+		l.send(kind.Member, roll.Change(nil, "zz", "", l.far(), l.a.b.stamp()))
+	}},
 	{"b was removed", nothing, false, func(l *liar) {
 		l.send(kind.Member, roll.Change(l.a.b.members.Roll().Get("b"), "b", roll.Removed, l.own(), l.a.b.stamp()))
 	}},
@@ -384,6 +390,7 @@ func TestEveryLie(t *testing.T) {
 func newLiar(t *testing.T, gone bool) *liar {
 	w := newWorld()
 	w.numbered, w.cfg.SyncInterval = true, 20*time.Second
+	w.newGate(t)
 	for _, name := range []string{"a", "b", "c"} {
 		w.start(name, func(*Config) {})
 	}

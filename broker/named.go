@@ -15,7 +15,7 @@ import (
 
 // What clients ask of named data (rules D1 to D5).
 
-// PutData asks to write a version of a name; the answer is a [DataWritten], or a refusal: [DataConflict], [DataRefused],
+// PutData asks to write a version of a name; the answer is a [DataWritten], or a refusal: [DataOwned], [DataConflict], [DataRefused],
 // [Draining], [Outdated]. The name is valid, and the content is in this broker's store.
 type PutData struct {
 	Token   Token
@@ -24,6 +24,10 @@ type PutData struct {
 	// If, where it is not nil, is what the client takes for the latest version, zero for none: it is only written if it is.
 	If   *clock.Dot
 	Past causal.Context // goes into the answer's
+	// By is who writes: the name is theirs, if it is nobody's, and another one's name only if Any (rule D9). "" is where nobody is known,
+	// outside of a city.
+	By  string
+	Any bool
 }
 
 // RemoveData asks to remove all versions of a name of which this broker knows; the answer is a [DataWritten], a [NoSuchData] or
@@ -101,6 +105,13 @@ type DataConflict struct {
 	Past   causal.Context
 }
 
+// DataOwned says that a name belongs to somebody else, who has written it first.
+type DataOwned struct {
+	Name  data.Name
+	Owner string
+	Job   bool // a job was to write it
+}
+
 // DataRefused refuses what a client asks of named data.
 type DataRefused struct{ Reason string }
 
@@ -112,6 +123,10 @@ func (n *names) put(b *Broker, in PutData) {
 	blob := in.Content.Blob()
 	n.blobs.Saw(blob)
 	old := n.get(in.Name)
+	if owner := old.Owner(); owner != "" && owner != in.By && !in.Any {
+		n.answer(in.Token, &DataOwned{Name: in.Name, Owner: owner})
+		return
+	}
 	if old == nil && n.sorted.Len() >= mostNames {
 		n.answer(in.Token, n.tooMany())
 		return
@@ -123,7 +138,8 @@ func (n *names) put(b *Broker, in PutData) {
 		w.new = true
 		w.record = n.write(in.Name, func(dot clock.Dot, old *data.Record) *data.Record {
 			w.version = dot
-			return data.Put(in.Name, old, in.Content, n.stamp(), dot)
+			at := n.stamp()
+			return data.Put(in.Name, old, in.Content, at, dot).ClaimedBy(in.By, at, dot)
 		})
 		if w.record == nil {
 			return // the archive failed
@@ -151,7 +167,8 @@ func (n *names) remove(b *Broker, in RemoveData) {
 	var last clock.Dot
 	r := n.write(in.Name, func(dot clock.Dot, old *data.Record) *data.Record {
 		last = dot
-		return old.Remove(func(*data.Version) bool { return true }, n.stamp(), false, dot)
+		at := n.stamp()
+		return old.Remove(func(*data.Version) bool { return true }, at, false, dot).Released(at, dot)
 	})
 	if r == nil {
 		return // the archive failed

@@ -12,14 +12,16 @@ import (
 
 // The stories' commands about named data:
 //
-//	put a NAME f [if=b~1:3]     a client writes a version at a; if: that is the latest, or none
+//	put a NAME f [if=b~1:3] [by=kim] [any]
+//	                            a client writes a version at a; if: that is the latest, or none; by: kim does (rule D9); any: who may
+//	                            write names of others
 //	remove a NAME               it removes what is there
 //	data a [NAME/]              what a knows of the names below that, with what was removed
 //	datum a NAME, await a NAME  what a name stands for at a; when it stands for another version
 func init() {
 	maps.Copy(commands, map[string]func(*story){
 		"put": func(s *story) {
-			in := PutData{Name: data.Name(s.word(1)), Content: data.Content{Digest: digestOf(s.word(2)), Size: int64(len(s.word(2)))}, Past: s.past()}
+			in := PutData{Name: data.Name(s.word(1)), Content: data.Content{Digest: digestOf(s.word(2)), Size: int64(len(s.word(2)))}, Past: s.past(), By: s.option("by", ""), Any: s.d.HasArg("any")}
 			if text := s.option("if", ""); text != "" {
 				in.If = &clock.Dot{}
 				if text != "none" {
@@ -81,7 +83,11 @@ func dataText(r *data.Record) string {
 			out = append(out, "["+by+"]")
 		}
 	}
-	return string(r.Name) + " = " + strings.Join(out, " ")
+	name := string(r.Name)
+	if r.Owner() != "" {
+		name += " of " + r.Owner()
+	}
+	return name + " = " + strings.Join(out, " ")
 }
 
 // dataAnswerText shows the answers; ok is false for others.
@@ -107,6 +113,8 @@ func dataAnswerText(v Answer) (text string, ok bool) {
 		if v.Record != nil {
 			text += " with " + dataText(v.Record)
 		}
+	case *DataOwned:
+		text = fmt.Sprintf("%s belongs to %s", v.Name, v.Owner)
 	case *DataRefused:
 		text = "refused: " + v.Reason
 	case *DataListing:

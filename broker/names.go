@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"fmt"
 	"iter"
 	"maps"
 	"slices"
@@ -165,11 +166,26 @@ func (n *names) nameOutputs(r *job.Record) {
 			continue
 		}
 		name := data.Name(r.Spec.NamedOutputs[path])
+		if owned := n.notFor(name, r.Spec.Submitter); owned != nil {
+			n.note(Note{Kind: "data", ID: string(name), What: "refused", Place: n.self,
+				Text: fmt.Sprintf("%s is not written by job %s, since it has belonged to %s since that was submitted, who has not submitted the job", name, r.ID, owned.Owner)})
+			continue
+		}
 		n.write(name, func(dot clock.Dot, old *data.Record) *data.Record {
-			return data.Put(name, old, data.Content{Digest: b.Digest, Size: b.Size, Directory: job.IsDirectory(path), Job: r.ID, Attempt: rep.Attempt.Token()}, n.stamp(), dot)
+			at := n.stamp()
+			c := data.Content{Digest: b.Digest, Size: b.Size, Directory: job.IsDirectory(path), Job: r.ID, Attempt: rep.Attempt.Token()}
+			return data.Put(name, old, c, at, dot).ClaimedBy(r.Spec.Submitter, at, dot)
 		})
 		n.look(name) // another broker may have run it
 	}
+}
+
+// notFor says whose a name is that a job of somebody would write, if it is not theirs (rule D9); nil where they may.
+func (n *names) notFor(name data.Name, submitter string) *DataOwned {
+	if owner := n.get(name).Owner(); owner != "" && owner != submitter {
+		return &DataOwned{Name: name, Owner: owner, Job: true}
+	}
+	return nil
 }
 
 // trim lets go of the places of removed versions, and of the name when nothing is left. It is no update.

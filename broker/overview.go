@@ -19,10 +19,15 @@ type Overview struct {
 	Drains []DrainState // brokers that operators have drained (rule M5), by name
 	Roll   []Enrolled   // every name that has a member record (rule M1)
 
+	Adopted []string // those in the roll that nobody has let into the city, and that count all the same (rule M6)
+
 	Peers map[string]Standing // by name: of those that have said something of themselves, and of this broker
 
 	HeldBack   int      // finished jobs that are remembered by their stubs beyond their retention (rule M4)
 	HeldBackBy []string // members that may not know of them
+
+	Unstable uint64         // updates that this broker holds, and of which it does not know that every member does (rule F1)
+	Oldest   resolve.Levels // by level: when the own or present job was submitted that waits for longest; 0 is that none is known
 
 	Lost int // files of output that this broker is to hold, and that it could not get from anybody (rule R3)
 
@@ -35,12 +40,18 @@ type Overview struct {
 type Enrolled struct {
 	Name   string
 	Closed roll.Closing // how it left the roll; "" while it is in it
-	Absent bool         // it does not answer, though it is in the roll: others wait for it
-	Since  time.Time    // when it was lost, by this broker's own clock; zero when it was not met since this broker's start
+	// Uninvited is whose update has put it into the roll, where nobody is known to have let it into the city: it does not count (rule
+	// M6). "" is that it does.
+	Uninvited string
+	Absent    bool      // it does not answer, though it is in the roll: others wait for it
+	Since     time.Time // when it was lost, by this broker's own clock; zero when it was not met since this broker's start
 }
 
 // Left reports whether it has said goodbye itself, when enough others held all that it had written (rule M2).
 func (e Enrolled) Left() bool { return e.Closed == roll.Left }
+
+// GivenUp reports whether an operator has given it up, and it takes part no more (rule M2).
+func (e Enrolled) GivenUp() bool { return e.Closed == roll.Removed }
 
 // Standing is how a member stands to this broker.
 type Standing struct {
@@ -67,6 +78,7 @@ type Stats struct {
 	Adopted       uint64         // attempts of an older owner that were left running (rule J7)
 	Rebalanced    uint64         // jobs that queued while others were idle (rule J9)
 	Hurried       uint64         // urgent ones of them that others had to make room for, or for which there was room
+	Drawn         uint64         // urgent ones of them that wait where they have a higher level
 	Repaired      uint64         // blobs that were brought here since brokers that held them are gone (rule R3)
 	Rejected      uint64         // results of this broker that came after the verdict (rule J1)
 	Handed        uint64         // jobs handed over when draining
@@ -81,6 +93,12 @@ type Stats struct {
 	SetAside      uint64         // jobs that every other member called forgotten: they can be read, and submitted again (rule F3)
 	Disputed      uint64         // unfinished jobs that others may have forgotten, and that wait until all have been asked (rule F3)
 	Conflicts     resolve.Counts // decisions between jobs that could not all run, by strategy
+	SuspendedBy   resolve.Counts // Suspended, by strategy
+	RequeuedBy    resolve.Counts // Requeued, by strategy
+	Ended         Ends           // jobs whose end this broker has decided (rule J1)
+	Acknowledged  uint64         // clients whose changes were acknowledged when enough brokers held them, or the time for that was over
+	Degraded      uint64         // those of them where fewer brokers held it than the configuration asks for
+	Taken         Taken          // records that came of peers
 	Suspended     uint64         // attempts that were made to stand still for others
 	Checkpoints   uint64         // of jobs that run here, that are on enough brokers (rule J17)
 	Requeued      uint64         // attempts that were stopped for others, to run again

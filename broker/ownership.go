@@ -202,6 +202,9 @@ func (c *core) decide(key string, outcome job.Outcome, reason string, accepted *
 			})
 		})
 	})
+	if wrote {
+		c.stats.Ended.add(outcome)
+	}
 	if r := c.record(key); wrote && c.peers.Old(r.Submitted()) {
 		c.peers.Ended(kind.JobRef(key))
 	}

@@ -175,14 +175,15 @@ func (o *ownership) choose(r *job.Record, waited time.Duration) (name string, ac
 	if len(r.Returns) > 0 {
 		n = all
 	}
-	candidates := o.untried(r, o.candidates(r, n))
+	s := o.decisions.stakesOf(r)
+	candidates := o.untried(r, o.candidates(r, s, n))
 	if r.Spec.Exclusive != "" {
-		if at := o.decisions.keyHolder(r, o.untried(r, o.candidates(r, all))); at != "" {
+		if at := o.decisions.keyHolder(r, o.untried(r, o.candidates(r, s, all))); at != "" {
 			candidates = []string{at}
 		}
 	}
 	for _, c := range candidates {
-		if cost := o.cost(c, r, waited); !ok || cost < best {
+		if cost := o.cost(c, r, s, waited); !ok || cost < best {
 			best, name, ok = cost, c, true
 		}
 	}
@@ -195,24 +196,42 @@ func (o *ownership) chooseWarm(r *job.Record) (name string, actor clock.Actor, o
 	if r.Spec.Exclusive != "" {
 		return "", "", false // its key is where it is
 	}
-	for _, c := range o.untried(r, o.candidates(r, sampled)) {
-		if cost := o.cost(c, r, 0); o.isWarm(c, r) && o.fits(c, r.Spec.Resources) && (!ok || cost < best) {
+	s := o.decisions.stakesOf(r)
+	for _, c := range o.untried(r, o.candidates(r, s, sampled)) {
+		if cost := o.cost(c, r, s, 0); o.isWarm(c, r) && o.fits(c, r.Spec.Resources) && (!ok || cost < best) {
 			best, name, ok = cost, c, true
 		}
 	}
 	return name, o.processAt(name), ok
 }
 
-// candidates lists this broker, if it is capable and takes jobs now, up to n random others of that sort, and up to n more
-// that have compiled the module while there are others that have not.
-func (o *ownership) candidates(r *job.Record, n int) []string {
-	list := slices.DeleteFunc(o.capable(r), func(name string) bool { return o.refusesJob(name, &r.Spec) != "" })
+// candidates lists this broker, if it is capable and takes jobs now, up to n random others of that sort, up to n more
+// that have compiled the module while there are others that have not, and as many of those within the scope of what makes the job urgent, while
+// there are others that are not (rule J9).
+func (o *ownership) candidates(r *job.Record, s *stakes, n int) []string {
+	list := o.takers(r)
 	var own []string
 	if len(list) > 0 && list[0] == o.self {
 		own, list = list[:1:1], list[1:]
 	}
 	if len(list) <= n {
 		return append(own, list...)
+	}
+	var within, outside []string
+	for _, name := range list {
+		if s.within(name) {
+			within = append(within, name)
+		} else {
+			outside = append(outside, name)
+		}
+	}
+	return slices.Concat(own, o.sample(r, outside, n), o.sample(r, within, n))
+}
+
+// sample leaves n random names of a list, and up to n more that have compiled the job's module while there are others that have not.
+func (o *ownership) sample(r *job.Record, list []string, n int) []string {
+	if len(list) <= n {
+		return list
 	}
 	var warm, cold []string
 	for _, name := range list {
@@ -222,7 +241,7 @@ func (o *ownership) candidates(r *job.Record, n int) []string {
 			cold = append(cold, name)
 		}
 	}
-	return slices.Concat(own, o.some(cold, n), o.some(warm, n))
+	return slices.Concat(o.some(cold, n), o.some(warm, n))
 }
 
 // some leaves n random names of a list.
@@ -234,24 +253,37 @@ func (o *ownership) some(list []string, n int) []string {
 	return list
 }
 
+// takers lists the live brokers that are capable of a job and take it now, this one first.
+func (c *core) takers(r *job.Record) []string {
+	return slices.DeleteFunc(c.capable(r), func(name string) bool { return c.refusesJob(name, &r.Spec) != "" })
+}
+
 // capable lists the live brokers that are capable of a job, this one first, also those that take none for now.
 func (c *core) capable(r *job.Record) (list []string) {
-	if c.incapable(c.self, &c.cfg.Capabilities, r) == "" {
+	if c.isCapable(c.self, r) {
 		list = append(list, c.self)
 	}
 	for _, name := range c.members.Names() {
-		m, row := c.members.Get(name), c.members.Metadata(name)
-		if m.Status == membership.Alive && row.Actor == m.Actor && m.Actor != "" && c.incapable(name, &row.Capabilities, r) == "" {
+		if c.isCapable(name, r) {
 			list = append(list, name)
 		}
 	}
 	return list
 }
 
+// isCapable reports whether a broker lives and is capable of a job.
+func (c *core) isCapable(name string, r *job.Record) bool {
+	if name == c.self {
+		return c.incapable(name, &c.cfg.Capabilities, r) == ""
+	}
+	m, row := c.members.Get(name), c.members.Metadata(name)
+	return m.Status == membership.Alive && row.Actor == m.Actor && m.Actor != "" && c.incapable(name, &row.Capabilities, r) == ""
+}
+
 // cost is what placing the job there costs: the load that the broker would then
 // have, a broker more where the disk has less room than it may write, and a little for distance and for inputs that must travel; and what compiling its module takes, where that is yet to
-// be done, longer than the job has waited.
-func (o *ownership) cost(name string, r *job.Record, waited time.Duration) float64 {
+// be done, longer than the job has waited. Of a job that is urgent only what goes before it counts.
+func (o *ownership) cost(name string, r *job.Record, s *stakes, waited time.Duration) float64 {
 	capacity := o.capacity(name)
 	cost := 0.0
 	if price := o.compileTime(r) - waited; price > 0 && !o.isWarm(name, r) {
@@ -266,8 +298,47 @@ func (o *ownership) cost(name string, r *job.Record, waited time.Duration) float
 		}
 		cost += costPerMillis * float64(min(o.members.Get(name).RTT, maxRTT)) / float64(time.Millisecond)
 	}
-	after := o.jobs.load[name].Plus(r.Spec.Resources)
-	return cost + max(share(after.CPU, capacity.CPU), share(after.Memory, capacity.Memory), share(after.IO, capacity.IO))
+	if s.top > 0 {
+		return cost + o.urgentCost(name, r, s)
+	}
+	return cost + filled(o.jobs.load[name].Plus(r.Spec.Resources), capacity)
+}
+
+// filled is which part of a broker's capacity is asked for, of what is scarcest there.
+func filled(want, capacity job.Resources) float64 {
+	return max(share(want.CPU, capacity.CPU), share(want.Memory, capacity.Memory), share(want.IO, capacity.IO))
+}
+
+// What it weighs, for a job that has a level somewhere, where it would be placed (rule J9).
+const (
+	costNoRoom    = 1    // it waits there, or others are stopped for it
+	costNoLevel   = 0.25 // it has a higher level elsewhere
+	costOvertaken = 1    // both: what comes later may start before it
+)
+
+// urgentCost is what goes before a job at a broker: where it has room, or levels do not go first, all that is there; and a price where it must wait,
+// or others make room for it, and where it has a lower level than elsewhere.
+func (o *ownership) urgentCost(name string, r *job.Record, s *stakes) float64 {
+	capacity, level := o.capacity(name), s.at(name)
+	there := o.jobs.load[name]
+	if r.Place.Broker == name {
+		there = there.Minus(r.Spec.Resources)
+	}
+	outside, room := level < s.top, capacity.Minus(there).Fits(r.Spec.Resources)
+	if !room && level > 0 && o.decisions.strategyAt(name).LevelsFirst() {
+		there = o.before(name, r, level)
+	}
+	cost := filled(there.Plus(r.Spec.Resources), capacity)
+	if !room {
+		cost += costNoRoom
+	}
+	if outside {
+		cost += costNoLevel
+	}
+	if !room && outside {
+		cost += costOvertaken
+	}
+	return cost
 }
 
 // tooLarge says what a job needs that is more than the largest broker has; lack says it for what is not CPU or memory.

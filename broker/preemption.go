@@ -57,11 +57,13 @@ func (a *attempts) preempt(p resolve.Preempt) {
 	if p.Mode == job.Requeue {
 		x.stopping, x.requeue = true, true
 		a.stats.Requeued++
+		a.stats.RequeuedBy.Add(a.decisions.strategy())
 		a.out.Stop = append(a.out.Stop, Stop{Key: p.Victim, Attempt: x.attempt, Keep: true})
 		return
 	}
 	x.suspending = true
 	a.stats.Suspended++
+	a.stats.SuspendedBy.Add(a.decisions.strategy())
 	a.out.Suspend = append(a.out.Suspend, Suspend{Key: p.Victim, Attempt: x.attempt})
 }
 

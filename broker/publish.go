@@ -62,8 +62,10 @@ func (b *Broker) publish() {
 	if s.HeldBack > 0 {
 		s.HeldBackBy = b.peers.Without(b.ledger.StubClock())
 	}
+	s.Unstable = b.ledger.Lineage().Beyond(c, b.ledger.StableClock())
+	s.Oldest = b.oldest()
 	s.Lost = b.repairer.outputs.lost
-	s.Roll = b.enrolment.list()
+	s.Roll, s.Adopted = b.enrolment.list(), b.members.Adopted()
 	s.Protocol = b.members.Protocol()
 	s.Drains = b.listDrains()
 	s.Warnings = b.warnings(c.Names(), &s)
@@ -97,6 +99,9 @@ func (b *Broker) warnings(names int, o *Overview) (out []string) {
 	}
 	if b.enrolment.blocked() && !b.offer.draining {
 		out = append(out, "this broker had left, or was removed: until enough others say that it takes part again it takes nothing in, and no result here is final (rule M2)")
+	}
+	if text := uninvitedText(o); text != "" {
+		out = append(out, text)
 	}
 	if begun, at := b.members.Roll().Begun(); len(begun) > 1 && b.cityTime().Sub(at.Time()) < strangersFor {
 		out = append(out, "clusters have become one that knew nothing of each other, those that were begun by "+strings.Join(begun, " and ")+

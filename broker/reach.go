@@ -152,7 +152,67 @@ func (b *Broker) noLevelAt(r *job.Record, set emergency.ActiveSet) string {
 	if at != b.self {
 		labels = b.members.Metadata(at).Capabilities.Labels
 	}
-	return fmt.Sprintf("it belongs to %s and has no level by it at %s, which is out of its scope (%s)", by, at, label.Unmet(b.emergencies.known[by].Terms.Scope, labels))
+	e := b.emergencies.known[by]
+	return fmt.Sprintf("it belongs to %s and has no level by it at %s, which is out of its scope (%s)", by, at, label.Unmet(e.Terms.Scope, labels)) + b.whyOutside(r, e)
+}
+
+// whyOutside goes on after that: why the job waits there, and not within the scope (rule J9), as far as is known here. It says nothing of one that has
+// started: it need not wait.
+func (b *Broker) whyOutside(r *job.Record, e *emergency.Record) string {
+	if r.Started() || r.Place.IsZero() {
+		return ""
+	}
+	able, lacking := b.takersWithin(r, e)
+	switch {
+	case len(able)+len(lacking) == 0:
+		return "; no broker in its scope is in reach"
+	case len(able) == 0:
+		var parts []string
+		for _, why := range slices.Sorted(maps.Keys(lacking)) {
+			parts = append(parts, fmt.Sprintf("%s (%s)", why, strings.Join(lacking[why], ", ")))
+		}
+		return "; no broker in its scope takes it: " + strings.Join(parts, "; ")
+	case !r.Spec.MayRedeploy():
+		return "; it is not moved, since redeploy is false"
+	case r.Spec.Exclusive != "":
+		return "; it goes where its exclusive key is"
+	}
+	s := b.decisions.stakesOf(r)
+	cost := func(name string) float64 { return b.ownership.cost(name, r, s, 0) }
+	for _, name := range able {
+		if s.within(name) && cost(name) < cost(r.Place.Broker) {
+			return "; it is about to be placed at " + name
+		}
+	}
+	return fmt.Sprintf("; in its scope (%s) more has its turn before it", strings.Join(able, ", "))
+}
+
+// takersWithin lists the brokers in the scope of an emergency that take a job, and the others there by what they lack.
+func (b *Broker) takersWithin(r *job.Record, e *emergency.Record) (able []string, lacking map[string][]string) {
+	lacking = map[string][]string{}
+	for _, name := range slices.Sorted(slices.Values(append(b.members.Names(), b.self))) {
+		caps := b.cfg.Capabilities
+		if name != b.self {
+			caps = b.members.Metadata(name).Capabilities
+		}
+		if !e.InScope(caps.Labels) {
+			continue
+		}
+		why := cmp.Or(b.incapable(name, &caps, r), b.refusesJob(name, &r.Spec))
+		switch {
+		case why != "":
+		case !b.isCapable(name, r):
+			why = "it does not answer"
+		case len(b.ownership.untried(r, []string{name})) == 0:
+			why = "it has returned it"
+		}
+		if why == "" {
+			able = append(able, name)
+		} else {
+			lacking[why] = append(lacking[why], name)
+		}
+	}
+	return able, lacking
 }
 
 // noLevel says, for people, why a job that names this has no level by it: no emergency that is known here is meant, or all of

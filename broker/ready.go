@@ -82,6 +82,10 @@ type Ready struct {
 	// Trusted is what the authorities of the city have said that this broker had not heard before.
 	Trusted []*identity.Proof
 
+	// Introduce names brokers that have come, and of which it is not known that an authority has let them in. The shell answers with a
+	// [Vouch] where it knows their admissions.
+	Introduce []string
+
 	// Mint asks for another start of this broker; it ends in a Minted. Nil is none.
 	Mint *Mint
 

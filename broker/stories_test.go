@@ -32,6 +32,9 @@ import (
 //	forget a b                  an operator says at a that b will not come back
 //	order a drain b [within=10m], order a resume b
 //	                            an operator says at a that b runs nothing new, with that deadline; that it may again
+//	city                        the brokers belong to one, and an authority has let each of them in (rule M6)
+//	shut d, shut d no           nobody sees by what d was let in; they do
+//	invent c zz                 c puts that name into the roll, whoever it is
 //	roll a                      who takes part, as a knows it
 //	wipe a, backup a, restore a a's disk is lost; copied; brought back to that copy (and may start again)
 //	resume a                    a goes on as it was when it was copied, under the same actor, as a machine from its snapshot
@@ -47,11 +50,11 @@ import (
 //	unpack c f [pages=1]        c takes f in; pages: f was cut behind so many
 //	skew a 1h                   a's wall clock is ahead, from its first start on if it has not started
 //	time a b                    what time it is to a and b, by how far that is from the right one, and how they judge
-//	submit a j1 [cpu=100 module=e need=gpu retries=2 backoff=1s args=x once least=2 timeout=5s token=t]
+//	submit a j1 [cpu=100 memory=64 module=e need=gpu retries=2 backoff=1s args=x once least=2 timeout=5s token=t]
 //	                            [mode=requeue key=drone level=high user=7 deadline=10m within=10m after=j1+j2 policy=end]
 //	                            module: e, of eeee..., or data:NAME, which a's shell has looked up, but where it is unseen; brought: one that the
 //	                            shell has brought meanwhile
-//	                            output: a path that is kept; as: the data that it becomes; stdin, input: what another job has left, or a blob
+//	                            output: a path that is kept; as: the data that it becomes; by: who submits it; stdin, input: what another job has left, or a blob
 //	                            deadline: an instant, so long from now; within: deadline_in, a duration
 //	                            once: redeploy is false; least: min_replicas; token: what its client has
 //	                            seen, under that name, as the answers add to it
@@ -221,7 +224,7 @@ func (s *story) configure(c *Config) {
 func (s *story) spec() job.Spec {
 	spec := job.Spec{
 		Priority:  job.Priority{User: job.DefaultUser},
-		Resources: job.Resources{CPU: s.number("cpu", 100)},
+		Resources: job.Resources{CPU: s.number("cpu", 100), Memory: s.number("memory", 0) << 20},
 		Retries:   job.Retries{Max: int(s.number("retries", 0)), Backoff: clock.Duration(s.duration(s.option("backoff", "0s")))},
 	}
 	if m := s.option("module", ""); strings.Contains(m, ":") {
@@ -243,6 +246,7 @@ func (s *story) spec() job.Spec {
 			spec.NamedOutputs = map[string]string{out: name}
 		}
 	}
+	spec.Submitter = s.option("by", "")
 	if c := s.option("need", ""); c != "" {
 		spec.Constraints = []string{c}
 	}

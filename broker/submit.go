@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/urban-compute/ucp/broker/wire"
@@ -60,6 +61,12 @@ func (b *Broker) submit(in Submit) {
 	if named && !stands {
 		b.answer(in.Token, b.names.noSuchData(data.Name(name), b.names.get(data.Name(name)), in.Past))
 		return
+	}
+	for _, path := range slices.Sorted(maps.Keys(in.Spec.NamedOutputs)) {
+		if owned := b.names.notFor(data.Name(in.Spec.NamedOutputs[path]), in.Spec.Submitter); owned != nil {
+			b.answer(in.Token, owned)
+			return
+		}
 	}
 	if n := len(in.Spec.NamedOutputs); n > 0 && b.names.sorted.Len()+n > mostNames {
 		b.answer(in.Token, b.names.tooMany())

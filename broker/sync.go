@@ -176,9 +176,13 @@ func (b *Broker) pump() {
 func (b *Broker) merge(d ledger.Delta) ledger.Merged {
 	d.Entries = b.ofThisCity(d)
 	rivals, emergencies := b.rivals(d), b.emergencies.newIn(d)
+	for _, r := range emergencies {
+		b.emergencies.passOver(r)
+	}
 	m, err := b.ledger.Merge(d)
 	b.fail(err)
 	b.stats.OfLostStarts += uint64(len(m.Held))
+	b.stats.Taken.count(d.Entries, m.News)
 	b.peers.Took(d)
 	for _, ref := range m.Forged {
 		what := fmt.Sprintf("has updates of %s that were never written", b.cfg.Actor)

@@ -227,6 +227,9 @@ func emergencyText(v *EmergencyView) string {
 	if v.Heard {
 		out += ", only heard"
 	}
+	if p := v.Passed; p != nil {
+		out += fmt.Sprintf(", level %s of %s passed over", job.LevelName(p.Terms.Level), p.Version.By.Broker())
+	}
 	for _, e := range v.Effects {
 		to := "still"
 		if e.Pause.To != 0 {

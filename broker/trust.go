@@ -58,8 +58,13 @@ func (b *Broker) ofThisCity(d ledger.Delta) []ledger.Entry {
 
 // trusts tells the shell what an authority has said.
 func (b *Broker) trusts(s *setting.Setting) {
-	if p, err := identity.DecodeProof([]byte(s.Said)); err == nil { // it was checked when it came
-		b.out.Trusted = append(b.out.Trusted, p)
+	p, err := identity.DecodeProof([]byte(s.Said))
+	if err != nil { // it was checked when it came
+		return
+	}
+	b.out.Trusted = append(b.out.Trusted, p)
+	if a, is := p.Statement.(*identity.Admission); is && a.Role == identity.Broker {
+		b.enrolment.letIn(a.Name)
 	}
 }
 

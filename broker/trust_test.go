@@ -20,7 +20,7 @@ func TestVouch(t *testing.T) {
 	root := privateKey(t, 1)
 	of := identity.FoundCity(root.Public())
 	w := newWorld()
-	w.cfg.City = of.City()
+	w.newGate(t)
 	for _, name := range []string{"a", "b", "c"} {
 		w.start(name, func(*Config) {})
 	}
@@ -55,7 +55,7 @@ func TestVouch(t *testing.T) {
 
 	w.crash("b", false)
 	b = w.start("b", func(*Config) {})
-	require.Len(t, b.b.out.Trusted, 1, "the shell is told at the start what was known")
+	require.Len(t, b.b.out.Trusted, 1+3, "the shell is told at the start what was known")
 	w.meet()
 
 	// A member sends statements that no authority has made.

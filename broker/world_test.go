@@ -22,6 +22,7 @@ import (
 // (invariants_test.go).
 type world struct {
 	signing signing // what the shells of brokers with Config.Signs do
+	gate    *gate   // of the city of brokers with Config.City; nil for none
 	now     time.Time
 	cfg     Config
 	nodes   map[string]*node
@@ -148,6 +149,7 @@ func (w *world) start(name string, edit func(*Config)) *node {
 	edit(&n.cfg)
 	w.number(n, nil)
 	w.boot(n, n.cfg.Actor)
+	w.introduce(n, []string{name}) // in a city each says who it is
 	return n
 }
 
@@ -273,6 +275,7 @@ func (w *world) ready(n *node) (busy bool) {
 	w.act(n, rd)
 	w.checkCapacity(n)
 	w.checkLevels(n)
+	w.checkPrecedence(n)
 	return rd.Mint != nil || len(rd.Answers)+len(rd.Send)+len(rd.Push)+len(rd.Fetch)+len(rd.Keep)+len(rd.Run)+len(rd.Stop)+len(ops) > 0
 }
 
@@ -298,6 +301,7 @@ func (w *world) act(n *node, rd Ready) {
 		delete(n.asked, a.Token)
 		w.saw(a)
 	}
+	w.introduce(n, rd.Introduce)
 	for _, d := range rd.Prepare {
 		w.say("%s is to compile %.4s", n.name, d)
 	}

@@ -38,9 +38,10 @@ type Lacks struct {
 type End struct {
 	Records int   `codec:"records"`
 	Blobs   int   `codec:"blobs"`
-	Left    int   `codec:"left,omitempty"`  // blobs that had no room
-	Short   bool  `codec:"short,omitempty"` // there was no room for all records
-	Bytes   int64 `codec:"bytes"`           // of all frames before this one
+	Left    int   `codec:"left,omitempty"`    // blobs that had no room
+	Missing int   `codec:"missing,omitempty"` // blobs that no broker had that the packer reached
+	Short   bool  `codec:"short,omitempty"`   // there was no room for all records
+	Bytes   int64 `codec:"bytes"`             // of all frames before this one
 
 	Kinds map[string]int `codec:"kinds,omitempty"` // how many records of each kind, for people
 }

@@ -69,6 +69,25 @@ func (s *Self) keyOf(name string) (identity.PublicKey, bool) {
 	return "", false
 }
 
+// Introduce is by what a broker that has come was let in, as its certificate shows; nil where it has shown none that stands.
+func (s *Self) Introduce(name string) *identity.Proof {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := slices.Clone(s.met[name])
+	if a := s.book.Holder(name); a != nil && a.Role == identity.Broker {
+		all = append(all, a)
+	}
+	for _, a := range slices.Backward(all) {
+		if s.book.Verify(a) != nil {
+			continue
+		}
+		if p, err := s.book.Authorities().Prove(a); err == nil {
+			return p
+		}
+	}
+	return nil
+}
+
 // word is what a broker says of itself, for whoever hears it later and by way of others.
 type word struct {
 	Word       []byte `codec:"word"`

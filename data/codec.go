@@ -44,6 +44,14 @@ func (r *Record) validate() error {
 	if len(r.Versions) > MaxVersions || !canon.Ascending(r.Versions, Version.compare) {
 		return fmt.Errorf("it has %d versions, or they are out of order", len(r.Versions))
 	}
+	if r.Owned != nil {
+		if err := r.Owned.validate(); err != nil {
+			return err
+		}
+		if !r.Dots.Has(r.Owned.Dot) {
+			return fmt.Errorf("what says whose it is, %v, is none of its updates %v", r.Owned.Dot, r.Dots)
+		}
+	}
 	of := map[string]int{}
 	for i := range r.Versions {
 		v := &r.Versions[i]

@@ -14,14 +14,19 @@ import (
 //  2. What one copy lists and the other does not, though its updates cover it, is gone: that one has let go of it, since every member
 //     was known to hold its removal ([Record.Trimmed]), or since the bound has dropped it, as it would here. So the older copy of a
 //     disk brings nothing back.
-//  3. The join of the registers.
+//  3. The owner that counts of the two, by an order that never changes (rule D9).
+//  4. The join of the registers.
 //
 // The caller makes sure that the names are equal.
 func Merge(a, b *Record) (*Record, bool) {
 	m := *a
 	var changed, more bool
 	m.Register, changed = a.Register.Merge(b.Register)
-	if m.Versions, more = union(a, b); !changed && !more {
+	m.Versions, more = union(a, b)
+	if b.Owned.before(a.Owned) {
+		m.Owned, changed = b.Owned, true
+	}
+	if !changed && !more {
 		return a, false
 	}
 	return &m, true
@@ -103,7 +108,7 @@ func (r *Record) Slots(by clock.Actor, after uint64, yield func(part string, con
 	})
 }
 
-// Claims calls yield with each version that is there, and each removal, which name the update that has written them (rule H3).
+// Claims calls yield with each version that is there, each removal, and whose the name is, which name the update that has written them (rule H3).
 func (r *Record) Claims(yield func(d clock.Dot, part string, content []byte)) {
 	for _, v := range r.Versions {
 		if v.Content != nil {
@@ -112,6 +117,9 @@ func (r *Record) Claims(yield func(d clock.Dot, part string, content []byte)) {
 		if v.Removed != nil {
 			yield(v.Removed.Dot, "removal", r.part(Version{At: v.At, Dot: v.Dot, Removed: v.Removed}))
 		}
+	}
+	if r.Owned != nil {
+		yield(r.Owned.Dot, "owner", canon.Encode(&Record{Name: r.Name, Owned: r.Owned}))
 	}
 }
 

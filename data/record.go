@@ -92,7 +92,8 @@ func (v Version) join(w Version) (out Version, changed bool) {
 // Record is everything that is known of one name. Records are immutable, and never finished: a name may be written again.
 type Record struct {
 	Name     Name      `codec:"name"`
-	Versions []Version `codec:"versions"` // the latest first, places of removed ones among them
+	Versions []Version `codec:"versions"`        // the latest first, places of removed ones among them
+	Owned    *Owner    `codec:"owned,omitempty"` // to whom it belongs; nil where nobody has claimed it yet (rule D9)
 
 	register.Register
 }
@@ -106,7 +107,7 @@ func Put(name Name, old *Record, content Content, at clock.Hybrid, dot clock.Dot
 		if len(old.Versions) > 0 {
 			at = max(at, clock.Hybrid(clock.Following(uint64(old.Versions[0].At))))
 		}
-		r.Versions = old.Versions
+		r.Versions, r.Owned = old.Versions, old.Owned
 	}
 	at = min(at, clock.MaxCounter) // nobody reads a later one
 	list := append(slices.Clone(r.Versions), Version{At: at, Dot: dot, Content: &content})

@@ -34,7 +34,8 @@ func TestMergeIsAJoin(t *testing.T) {
 			case 0, 1:
 				for range rapid.IntRange(1, MaxEach+1).Draw(t, "versions") {
 					now++
-					x.r = Put("n", x.r, content(int(now)), 1+now%7, x.dot())
+					d := x.dot()
+					x.r = Put("n", x.r, content(int(now)), 1+now%7, d).ClaimedBy(rapid.SampledFrom([]string{"", "anna", "bert"}).Draw(t, "subject"), 1+now%7, d)
 				}
 			case 2:
 				x.remove(t, now)

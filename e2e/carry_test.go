@@ -75,11 +75,22 @@ func TestHalvesExchangeFiles(t *testing.T) {
 		require.NotContains(t, r.stdout, "provisional")
 	}
 
+	// On a stick that has gone both ways there are files of both sides.
+	stick := t.TempDir()
+	for _, at := range []*agent{south[0], south[1], north[0]} {
+		r := at.ucp("carry", "pack", "--to", stick)
+		require.Equal(t, 0, r.code, r.stderr)
+	}
+	r := north[0].ucp("carry", "unpack", stick)
+	require.Equal(t, 0, r.code, r.stderr)
+	require.Equal(t, 2, strings.Count(r.stdout, "this broker holds now all that south"))
+	require.Contains(t, r.stdout, "passed over: 1 of these files, which this broker has packed itself")
+
 	cut := filepath.Join(t.TempDir(), "cut.ucpcarry")
 	b, err := os.ReadFile(last[0])
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(cut, b[:len(b)-20], 0o600))
-	r := north[0].ucp("carry", "unpack", cut)
+	r = north[0].ucp("carry", "unpack", cut)
 	require.Equal(t, 1, r.code)
 	require.Contains(t, r.stderr, "the file ends too early")
 	b[len(b)-20] ^= 1

@@ -86,6 +86,7 @@ func TestACityBegins(t *testing.T) {
 	require.Equal(t, 1, r.code)
 	require.Contains(t, r.stderr, "belongs to no city")
 	require.Contains(t, founder.must("--addr", "http://"+plain.http, "members"), "plain *")
+	carriedBetweenCities(t, founder, a, stranger, startAgent(t, "other", other), plain)
 
 	// A stock browser or program without an identity, that takes any certificate, has nothing but that the broker is alive.
 	get := func(path string) (int, string) {
@@ -103,6 +104,35 @@ func TestACityBegins(t *testing.T) {
 		require.Equal(t, http.StatusForbidden, status, path)
 		require.Contains(t, body, `"code":"`+api.CodeForbidden+`"`)
 	}
+}
+
+// carriedBetweenCities brings files from one city to another one, and to and from a broker that belongs to none: nothing of them is taken, and what is in
+// one that is encrypted to others is not shown either.
+func carriedBetweenCities(t *testing.T, founder *person, a *agent, other *person, b, plain *agent) {
+	t.Helper()
+	ours, theirs := filepath.Join(founder.dir, "ours.ucpcarry"), filepath.Join(founder.dir, "theirs.ucpcarry")
+	require.Contains(t, founder.must("--addr", a.http, "carry", "pack", "--introduce", "--to", ours), "it says who a is, and nothing else")
+	require.Contains(t, founder.must("--addr", a.http, "carry", "show", ours), "signed, of the city ")
+	r := founder.ucp("--addr", a.http, "carry", "pack", "--for", "never-met", "--admit", "--to", theirs)
+	require.Equal(t, 1, r.code)
+	require.Contains(t, r.stderr, "the key of never-met is not known here")
+	require.NotContains(t, founder.must("--addr", a.http, "members"), "never-met", "nobody was admitted for nothing")
+	require.NoFileExists(t, theirs)
+	r = other.ucp("--addr", b.http, "carry", "unpack", ours)
+	require.Equal(t, 1, r.code)
+	require.Regexp(t, "it is of the city [0-9a-f]{12}, and this broker belongs to [0-9a-f]{12}", r.stderr)
+	r = other.ucp("--addr", b.http, "carry", "show", ours)
+	require.Equal(t, 1, r.code)
+	require.Contains(t, r.stdout, "packed by a at")
+	require.Equal(t, 2, strings.Count(r.stdout, "\n"), "what it can't read it does not count: %s", r.stdout)
+	r = other.ucp("--addr", "http://"+plain.http, "carry", "unpack", ours)
+	require.Equal(t, 1, r.code)
+	require.Contains(t, r.stderr, "and this broker belongs to none")
+	r = plain.ucp("carry", "pack", "--to", theirs, "--for", "a", "--admit")
+	require.Equal(t, 0, r.code, r.stderr)
+	r = founder.ucp("--addr", a.http, "carry", "unpack", theirs)
+	require.Equal(t, 1, r.code)
+	require.Contains(t, r.stderr, "it is of brokers that belong to no city: nobody has signed it")
 }
 
 // beginCity begins a city on one machine, and starts its first broker.
@@ -219,6 +249,7 @@ func TestWhoBelongsIsKnownEverywhere(t *testing.T) {
 	require.Equal(t, 1, r.code)
 	require.Contains(t, r.stderr, "is not above that one", "its authority has not let them in, and is not above the one that has")
 
+	introducedByFile(t, founder, c)
 	a = startAgent(t, "a", filepath.Join(founder.dir, "a"), "--retry-join", b.gossip)
 	founder.sees(a, "a", "b", "c")
 	require.Contains(t, founder.must("--addr", a.http, "cluster", "revoke", "kim"), "kim is shut out of the city")
@@ -249,6 +280,34 @@ func TestWhoBelongsIsKnownEverywhere(t *testing.T) {
 	founder.must("--addr", a.http, "cluster", "verify")
 }
 
+// introducedByFile lets the first broker start without a link to the others: one that came in meanwhile it knows only from a file with which that
+// introduces itself, and from then on each takes what the other packs.
+func introducedByFile(t *testing.T, founder *person, c *agent) {
+	t.Helper()
+	a := startAgent(t, "a", filepath.Join(founder.dir, "a"))
+	defer a.signal(syscall.SIGKILL, time.Minute)
+	file := filepath.Join(t.TempDir(), "a.ucpcarry")
+	pack := []string{"--addr", a.http, "carry", "pack", "--for", "c", "--admit", "--to", file}
+	r := founder.ucp(pack...)
+	require.Equal(t, 1, r.code)
+	require.Contains(t, r.stderr, "let it pack a file with --introduce, and unpack that here first")
+	intro := filepath.Join(t.TempDir(), "c.ucpcarry")
+	founder.must("--addr", c.http, "carry", "pack", "--introduce", "--to", intro)
+	b, err := os.ReadFile(intro)
+	require.NoError(t, err)
+	b[len(b)/2] ^= 1
+	forged := filepath.Join(t.TempDir(), "forged.ucpcarry")
+	require.NoError(t, os.WriteFile(forged, b, 0o600))
+	require.Equal(t, 1, founder.ucp("--addr", a.http, "carry", "unpack", forged).code)
+	require.Equal(t, 1, founder.ucp(pack...).code, "of a file that was changed nothing is believed")
+	require.Contains(t, founder.must("--addr", a.http, "carry", "unpack", intro), "c is known here now")
+	require.Contains(t, founder.must(pack...), ", for c\n")
+	require.Contains(t, founder.must("--addr", c.http, "carry", "show", file), "signed and encrypted, of the city ")
+	require.Contains(t, founder.must("--addr", c.http, "carry", "unpack", file), "this broker holds now all that a held then")
+	require.Contains(t, founder.must("--addr", c.http, "carry", "pack", "--for", "a", "--to", file), ", for a\n")
+	require.Contains(t, founder.must("--addr", a.http, "carry", "unpack", file), "this broker holds now all that c held then")
+}
+
 // A broker that was stolen while it runs is shut out: the others speak to it no more and run nothing there, although it has the key
 // of the gossip still; it is given up, and another machine comes in under its name.
 func TestARevokedBroker(t *testing.T) {
@@ -258,7 +317,13 @@ func TestARevokedBroker(t *testing.T) {
 	founder.sees(a, "a", "b")
 	kim := &person{t, t.TempDir()}
 	kim.must("login", founder.invite(a, "--role", "client"), "--name", "kim")
+	stick := t.TempDir()
+	founder.must("--addr", b.http, "carry", "pack", "--for", "a", "--to", filepath.Join(stick, "packed.ucpcarry"))
+	founder.must("--addr", b.http, "carry", "pack", "--introduce", "--to", filepath.Join(stick, "introduces.ucpcarry"))
 	require.Contains(t, founder.must("--addr", a.http, "cluster", "revoke", "b"), "b is shut out of the city")
+	r := founder.ucp("--addr", a.http, "carry", "unpack", stick)
+	require.Equal(t, 1, r.code)
+	require.Equal(t, 2, strings.Count(r.stderr, "its membership was revoked"), r.stderr)
 	kim.must("--addr", b.http, "members") // who has not spoken to another broker since can't know
 	kim.must("--addr", a.http, "members")
 	kim.refused("its membership was revoked", "--addr", b.http, "members")
@@ -273,7 +338,7 @@ func TestARevokedBroker(t *testing.T) {
 		return strings.Contains(founder.must("--addr", a.http, "status"), "yes, of a alone") && founder.ucp("--addr", a.http, "cluster", "verify").code == 0
 	})
 	founder.must("--addr", a.http, "run", guestModule, "--", "sleep", "1ms")
-	r := founder.ucp("--addr", a.http, "cluster", "revoke", "bb")
+	r = founder.ucp("--addr", a.http, "cluster", "revoke", "bb")
 	require.Equal(t, 1, r.code)
 	require.Contains(t, r.stderr, "no such member is known")
 	b.signal(syscall.SIGKILL, time.Minute)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -34,6 +35,29 @@ func entries(t *testing.T, file string) map[string]string {
 		require.NoError(t, err)
 		out[h.Name] = string(b)
 	}
+}
+
+// showsEveryMetric checks that a broker that has run a job shows each metric that docs/metrics.md lists, and no other, but for those of
+// what was not: a city, jobs that wait, statements that were refused, what can only be told at the second look.
+func showsEveryMetric(t *testing.T, scrape string) {
+	t.Helper()
+	page, err := os.ReadFile("../docs/metrics.md")
+	require.NoError(t, err)
+	listed, shown := map[string]bool{}, map[string]bool{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `(ucp_\\w+)` \\|").FindAllStringSubmatch(string(page), -1) {
+		listed[m[1]] = true
+	}
+	for _, m := range regexp.MustCompile(`(?m)^# TYPE (ucp_\w+) `).FindAllStringSubmatch(scrape, -1) {
+		shown[m[1]] = true
+	}
+	require.NotEmpty(t, listed)
+	for _, name := range []string{"ucp_forks", "ucp_forged_total", "ucp_heads_refused_total", "ucp_oldest_waiting_seconds", "ucp_gossip_refused_total", "ucp_http_errors_total", "ucp_used_cpu_cores", "ucp_used_memory_bytes"} {
+		require.True(t, listed[name], name)
+		if !shown[name] {
+			delete(listed, name)
+		}
+	}
+	require.Equal(t, listed, shown)
 }
 
 // A bundle has what helps, of one broker or of all, and nothing of what was planted where secrets are: in a job's
@@ -70,6 +94,7 @@ func TestDebugBundle(t *testing.T) {
 	r = a.ucp("debug", "bundle", "--all", "--pprof", "-o", file)
 	require.Zero(t, r.code, r.stderr)
 	all := entries(t, file)
+	showsEveryMetric(t, all["a/metrics.txt"])
 	for _, name := range []string{"a", "b"} {
 		require.NotEmpty(t, all[name+"/status.json"])
 		require.NotEmpty(t, all[name+"/pprof/heap.pb.gz"])

@@ -21,6 +21,7 @@ import (
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/head"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/roll"
 )
 
 // insider is a member's broker that somebody has changed: it speaks with that member's key.
@@ -121,4 +122,16 @@ func TestForgedEnds(t *testing.T) {
 		require.Contains(t, text, "of job "+forged.Key()+" is in the name of "+c.actor)
 		require.Contains(t, founder.must("--addr", at.http, "job", "get", "waits"), "provisional: it may still change, since it is in the name of c, which has not written it")
 	}
+
+	// Nor does anybody wait for a name that b makes up (rule M6).
+	up := roll.Change(nil, "zz", "", clock.Dot{Actor: clock.Actor(b.actor), Counter: 1 << 20}, clock.Hybrid(1<<20))
+	evil.send(a, wire.Message{Delta: &wire.Delta{Records: []wire.Encoded{{Kind: kind.Member, Key: "zz", Dots: up.Dots, Bytes: up.Encode()}}}})
+	eventually(t, time.Minute, "c hears of it", func() bool { return strings.Contains(founder.must("--addr", c.http, "status"), "zz (by b)") })
+	require.NotContains(t, founder.must("--addr", c.http, "members"), "zz")
+	founder.must("--addr", c.http, "run", "--id", "after", guestModule, "--", "sleep", "1ms")
+	eventually(t, time.Minute, "the end of a job is final", func() bool {
+		return !strings.Contains(founder.must("--addr", c.http, "job", "get", "after"), "provisional")
+	})
+	founder.must("--addr", a.http, "cluster", "forget", "zz")
+	eventually(t, time.Minute, "zz is gone", func() bool { return !strings.Contains(founder.must("--addr", c.http, "status"), "zz (by b)") })
 }

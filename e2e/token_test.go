@@ -62,6 +62,14 @@ func TestTokens(t *testing.T) {
 	list := ci.must("--addr", b.http, "job", "list")
 	require.Contains(t, list, "mine")
 	require.NotContains(t, list, "theirs")
+	// A name of data belongs to who has written it first (rule D9).
+	ci.must("--addr", a.http, "data", "put", "tools/report", guestModule)
+	eventually(t, time.Minute, "b knows it", func() bool { return founder.ucp("--addr", b.http, "data", "get", "tools/report").code == 0 })
+	refused(other, "data tools/report belongs to ci, who has written it first", "data", "put", "tools/report", file)
+	refused(other, "data tools/report belongs to ci, who has written it first: a job writes it that ci submits",
+		"run", guestModule, "--put", "r=tools/report", "--", "write", "r", "x")
+	founder.must("--addr", b.http, "data", "put", "tools/report", file)
+	require.Contains(t, founder.must("--addr", b.http, "data", "list", "tools/report"), "tools/report belongs to ci")
 	refused(ci, "this takes the scope read", "members")
 	refused(ci, "this takes the scope emergency", "emergency", "declare", "--type", "flood", "--level", "low")
 	refused(ci, "takes emergency:critical", "run", "--emergency", "critical", guestModule, "--", "sleep", "1ms")

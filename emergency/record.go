@@ -136,6 +136,9 @@ func newerTerms(b, a *Record) bool {
 	return bytes.Compare(canon.Encode(b.Terms), canon.Encode(a.Terms)) > 0
 }
 
+// Supersedes reports whether the terms of r stand when it is joined with another record of the same life.
+func (r *Record) Supersedes(o *Record) bool { return newerTerms(r, o) }
+
 // Again is the record with another update of this dot, and as created again, if others would take it for one that they
 // have forgotten (rules L7, K3).
 func (r *Record) Again(dot clock.Dot, created bool) *Record {

@@ -175,6 +175,13 @@ func (p *pool) charges(busy map[int]bool) (idle []charge, all []int) {
 	return append(idle, p.idleCharges()...), all
 }
 
+// counts returns how many workers have an attempt, and how many stand by.
+func (p *pool) counts() (busy, idle int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.all) - len(p.idle), len(p.idle)
+}
+
 // forget drops a worker that is dead.
 func (p *pool) forget(r *remote) {
 	p.mu.Lock()

@@ -22,6 +22,9 @@ type Usage struct {
 	Tasks []TaskUsage
 }
 
+// Workers returns how many worker processes have an attempt, or have just started, and how many stand by.
+func (e *Executor) Workers() (busy, idle int) { return e.pool.counts() }
+
 // TaskUsage is the usage of one running or suspended task: of its worker process and all descendants of it.
 type TaskUsage struct {
 	Key, Attempt string // as in Task

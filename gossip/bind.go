@@ -72,7 +72,7 @@ func LookUp(ctx context.Context, host string) ([]netip.Addr, error) {
 
 // resolveOne resolves an address of this machine. It returns the first one that was found.
 func resolveOne(ctx context.Context, what, addr, defaultHost string) (netip.AddrPort, error) {
-	host, port, err := splitAddr(what, addr, defaultHost, defaultPort)
+	host, port, err := splitAddr(what, addr, defaultHost, DefaultPort)
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
@@ -87,8 +87,16 @@ func resolveOne(ctx context.Context, what, addr, defaultHost string) (netip.Addr
 // shutdown need not wait for a dead peer's TCP timeout.
 type sockets struct {
 	*memberlist.NetTransport
+	only4  bool            // it is to listen on IPv4 alone
 	ctx    context.Context // ends at Shutdown
 	cancel context.CancelFunc
+}
+
+// lets reports whether what comes from an address is taken in. memberlist takes 0.0.0.0 for IPv6, too, as the system does, and a
+// firewall for IPv4 leaves that open: what comes by it is dropped before anything of it is read.
+func (s *sockets) lets(from net.Addr) bool {
+	at, err := netip.ParseAddrPort(from.String())
+	return !s.only4 || err == nil && at.Addr().Unmap().Is4()
 }
 
 // bindSockets binds UDP and TCP at one address and port. With port 0, the port that the kernel chooses for
@@ -100,7 +108,7 @@ func bindSockets(bind netip.AddrPort, logger *log.Logger) (*sockets, error) {
 		})
 		if err == nil {
 			ctx, cancel := context.WithCancel(context.Background())
-			return &sockets{NetTransport: inner, ctx: ctx, cancel: cancel}, nil
+			return &sockets{NetTransport: inner, only4: bind.Addr() == netip.IPv4Unspecified(), ctx: ctx, cancel: cancel}, nil
 		}
 		if bind.Port() != 0 || try == maxBindTries || !addressInUse(err) {
 			return nil, fmt.Errorf("gossip: listening for peers on %s (UDP and TCP): %w: choose another --bind, or stop the program that uses it", bind, err)

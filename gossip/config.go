@@ -25,7 +25,7 @@ type Address = memberlist.Address
 
 // Defaults of Config.
 const (
-	defaultPort         = 7946             // Serf's gossip port
+	DefaultPort         = 7946             // Serf's gossip port
 	defaultSyncInterval = 60 * time.Second // rule S3
 )
 

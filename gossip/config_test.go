@@ -58,13 +58,13 @@ func TestSplitAddr(t *testing.T) {
 		{"127.0.0.1:1", "127.0.0.1", 1}, {"a.example", "a.example", 7946}, {":5", "d", 5}, {"", "d", 7946},
 		{"[::1]:5", "::1", 5}, {"[::1]", "::1", 7946}, {"h:0", "h", 0}, {"h:", "h", 7946},
 	} {
-		host, port, err := splitAddr("bind", c.in, "d", defaultPort)
+		host, port, err := splitAddr("bind", c.in, "d", DefaultPort)
 		require.NoError(t, err, c.in)
 		require.Equal(t, c.host, host, c.in)
 		require.Equal(t, c.port, port, c.in)
 	}
 	for _, bad := range []string{"::1", "h:x", "h:-1", "[::1"} {
-		_, _, err := splitAddr("bind", bad, "d", defaultPort)
+		_, _, err := splitAddr("bind", bad, "d", DefaultPort)
 		require.ErrorContains(t, err, "bind address", bad)
 	}
 }

@@ -31,7 +31,7 @@ func Plain(entry string) (addr string, plain bool) {
 			return "", false
 		}
 	}
-	host, port, err := splitAddr("join", entry, "127.0.0.1", defaultPort)
+	host, port, err := splitAddr("join", entry, "127.0.0.1", DefaultPort)
 	return net.JoinHostPort(host, strconv.Itoa(int(port))), err == nil
 }
 
@@ -55,7 +55,7 @@ func CheckEntry(entry string) error {
 	switch {
 	case strings.HasPrefix(entry, byDNS):
 		if name := entry[len(byDNS):]; name == "" || strings.ContainsAny(name, ":/ ") {
-			return fmt.Errorf("%q: write dns:NAME; the ports are in its SRV records, else %d", entry, defaultPort)
+			return fmt.Errorf("%q: write dns:NAME; the ports are in its SRV records, else %d", entry, DefaultPort)
 		}
 		return nil
 	case strings.HasPrefix(entry, byExec):
@@ -66,7 +66,7 @@ func CheckEntry(entry string) error {
 	case strings.HasPrefix(entry, byMDNS):
 		return checkDiscover(entry[len(byMDNS):])
 	}
-	host, _, err := splitAddr("join", entry, "127.0.0.1", defaultPort)
+	host, _, err := splitAddr("join", entry, "127.0.0.1", DefaultPort)
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func (p *Pool) lookup(ctx context.Context, entry string) ([]netip.AddrPort, erro
 
 // lookupHost looks up host:port.
 func (p *Pool) lookupHost(ctx context.Context, addr string) (out []netip.AddrPort, err error) {
-	host, port, err := splitAddr("join", addr, "127.0.0.1", defaultPort)
+	host, port, err := splitAddr("join", addr, "127.0.0.1", DefaultPort)
 	if err != nil {
 		return nil, err
 	}

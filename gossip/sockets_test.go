@@ -234,3 +234,30 @@ func TestSeenRight(t *testing.T) {
 	_, answered = a.SeenRight(t.Context(), b.Addr())
 	require.False(t, answered)
 }
+
+// A pool that is bound to 0.0.0.0 takes nothing in by IPv6, though its sockets are open there.
+func TestIPv4Alone(t *testing.T) {
+	probe, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		t.Skip("this machine has no IPv6 loopback")
+	}
+	_, port, err := net.SplitHostPort(probe.Addr().String())
+	require.NoError(t, err)
+	require.NoError(t, probe.Close())
+	startReal(t, "a", func(c *gossip.Config) { c.Bind, c.Advertise = "0.0.0.0:"+port, "127.0.0.1:"+port })
+	ping := []byte{0, 0x82, 0xa5, 'S', 'e', 'q', 'N', 'o', 1, 0xa4, 'N', 'o', 'd', 'e', 0xa1, 'a'} // memberlist's
+	answers := func(network, host string) bool {
+		conn, err := net.Dial(network, net.JoinHostPort(host, port))
+		require.NoError(t, err)
+		defer conn.Close()
+		require.NoError(t, conn.SetDeadline(time.Now().Add(time.Second)))
+		_, err = conn.Write(ping)
+		require.NoError(t, err)
+		n, err := conn.Read(make([]byte, 100))
+		return err == nil && n > 0
+	}
+	for _, network := range []string{"tcp", "udp"} {
+		require.True(t, answers(network, "127.0.0.1"), network)
+		require.False(t, answers(network, "::1"), network)
+	}
+}

@@ -24,8 +24,8 @@ type streams struct {
 	open map[*stream]struct{} // nil once closed
 }
 
-// newStreams starts the accept loop, which receives from source once ready is closed.
-func newStreams(source <-chan net.Conn, ready <-chan struct{}, sift *sift, seal seal) *streams {
+// newStreams starts the accept loop, which receives from source once ready is closed. What lets does not let in is closed.
+func newStreams(source <-chan net.Conn, ready <-chan struct{}, lets func(from net.Addr) bool, sift *sift, seal seal) *streams {
 	s := &streams{
 		sift:     sift,
 		seal:     seal,
@@ -34,17 +34,21 @@ func newStreams(source <-chan net.Conn, ready <-chan struct{}, sift *sift, seal 
 		stop:     make(chan struct{}),
 		open:     map[*stream]struct{}{},
 	}
-	s.loop.Go(func() { s.accept(source, ready) })
+	s.loop.Go(func() { s.accept(source, ready, lets) })
 	return s
 }
 
 // accept passes incoming streams on. After close it still receives, and closes what it receives, because the
 // underlying listener may block until a stream is received.
-func (s *streams) accept(source <-chan net.Conn, ready <-chan struct{}) {
+func (s *streams) accept(source <-chan net.Conn, ready <-chan struct{}, lets func(from net.Addr) bool) {
 	<-ready // closed by transport.open or Shutdown
 	for {
 		select {
 		case raw := <-source:
+			if !lets(raw.RemoteAddr()) {
+				_ = raw.Close()
+				continue
+			}
 			conn, err := s.track(raw, false)
 			if err != nil {
 				continue

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// transport wraps the Transport that really moves bytes, for five reasons:
+// transport wraps the Transport that really moves bytes, for six reasons:
 //
 //  1. FinalAdvertiseAddr installs our delegates (see the package comment).
 //  2. Nothing comes in before Serf is complete. Serf sets some of its fields only
@@ -16,6 +16,7 @@ import (
 //  3. Streams are tracked, so that a shutdown can close them (streams.go).
 //  4. What would mute a node for good is not let in (sift.go).
 //  5. What is encrypted is opened, and what is not is not let in where it has to be (keyring.go).
+//  6. Where it is to listen on IPv4 alone, nothing is taken in by IPv6 (bind.go).
 type transport struct {
 	Transport
 	install     func() error // installs our delegates; called once
@@ -23,6 +24,7 @@ type transport struct {
 	installErr  error
 	ready       chan struct{} // closed by open, or at the latest by Shutdown
 	openOnce    sync.Once
+	lets        func(from net.Addr) bool // see sockets.lets
 	sift        *sift
 	seal        seal
 	keys        *keys        // nil: there are none
@@ -40,7 +42,11 @@ func newTransport(inner Transport, sift *sift, seal seal, install func() error) 
 		Transport: inner, install: install, sift: sift, seal: seal,
 		ready: make(chan struct{}), down: make(chan struct{}), closed: make(chan struct{}), packets: make(chan *Packet),
 	}
-	t.streams = newStreams(inner.StreamCh(), t.ready, sift, seal)
+	t.lets = func(net.Addr) bool { return true }
+	if s, ok := inner.(*sockets); ok {
+		t.lets = s.lets
+	}
+	t.streams = newStreams(inner.StreamCh(), t.ready, t.lets, sift, seal)
 	t.receiver.Go(t.receive)
 	return t
 }
@@ -55,6 +61,9 @@ func (t *transport) receive() {
 		case <-t.closed:
 			return
 		case p := <-incoming:
+			if !t.lets(p.From) {
+				continue
+			}
 			b := t.letIn(p)
 			if len(b) == 0 && len(p.Buf) > 0 {
 				continue

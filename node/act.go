@@ -17,6 +17,9 @@ func (n *Node) act(rd broker.Ready) {
 		n.cfg.City.Learn(rd.Trusted...)
 		n.life.work.Go(n.heads.retry) // it tells the engine, which this is
 	}
+	if n.cfg.City != nil && len(rd.Introduce) > 0 {
+		n.life.work.Go(func() { n.introduce(rd.Introduce) })
+	}
 	if n.heads != nil {
 		n.heads.sheets.look(rd)
 	}

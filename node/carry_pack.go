@@ -10,6 +10,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/broker"
@@ -32,11 +33,16 @@ type packing struct {
 	packed  *broker.Packed
 	needs   []broker.CarriedBlob // of the records so far
 	same    []string             // whose word says that it holds what this broker does
+	vain    time.Duration        // spent on looking for blobs that nobody had
 	lengths int64                // of the preamble, and what encryption needs
 }
 
-// mostBlobs bounds how many blobs are considered for one file.
-const mostBlobs = 1 << 18
+// mostBlobs bounds how many blobs are considered for one file, and vainWithin how long it is looked for blobs that nobody has who is
+// there.
+const (
+	mostBlobs  = 1 << 18
+	vainWithin = 10 * time.Second
+)
 
 // Pack writes a file (rule B1). Nothing was written if the error is an [httpd.CarryRefused]. One at a time.
 func (c *carrier) Pack(ctx context.Context, out io.Writer, o api.CarryOptions) (api.Carried, error) {
@@ -180,6 +186,7 @@ func (p *packing) write(ctx context.Context, out io.Writer, words [][]byte) erro
 	}
 	p.report.Whole, p.report.Bytes = true, counted.n
 	p.report.Records, p.report.Kinds, p.report.Blobs, p.report.Left, p.report.Short = p.end.Records, p.end.Kinds, p.end.Blobs, p.end.Left, p.end.Short
+	p.report.Missing = p.end.Missing
 	return nil
 }
 
@@ -277,16 +284,17 @@ func kindText(r any, kind string) string {
 }
 
 // content writes blobs, the most urgent first, what their readers have asked for before all others of the same urgency. One that
-// does not fit is left out.
+// is not here is fetched from the brokers that are there; one that does not fit is left out.
 func (p *packing) content(ctx context.Context) error {
 	var list []broker.CarriedBlob
 	seen := map[job.Digest]bool{}
 	add := func(d job.Digest, urgency int) {
 		files := []job.Digest{d}
 		if manifest, isTree := d.Tree(); isTree {
+			p.bringHere(ctx, manifest)
 			m, err := p.blobs.manifest(manifest)
 			if err != nil {
-				return // it is not here, or is none
+				return // nobody who is there has it, or it is none
 			}
 			files = append([]job.Digest{manifest}, m.Files()...)
 		}
@@ -312,14 +320,39 @@ func (p *packing) content(ctx context.Context) error {
 	return nil
 }
 
+// bringHere fetches a blob that is not here, and reports whether it is then. A blob is on as many brokers as are to hold copies of it, and the
+// packer need not be one of them.
+func (p *packing) bringHere(ctx context.Context, d job.Digest) bool {
+	if !job.ValidDigest(string(d)) || p.blobs.has(d) {
+		return p.blobs.has(d)
+	}
+	if p.vain >= vainWithin || !p.fits(0) {
+		p.end.Missing++
+		return false
+	}
+	began := time.Now()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(p.peers.ctx, cancel)()
+	if _, err := p.peers.find(withUrgency(ctx, func() int { return leastUrgency }), d, nil); err != nil {
+		p.vain += time.Since(began)
+		p.end.Missing++
+		return false
+	}
+	return true
+}
+
 // chunkBytes is how much of a blob one frame holds.
 const chunkBytes = 256 << 10
 
 // blob writes one, if it is here and fits.
 func (p *packing) blob(ctx context.Context, d job.Digest) error {
+	if !p.bringHere(ctx, d) {
+		return ctx.Err()
+	}
 	b, err := p.blobs.store.Blobs().Open(string(d))
 	if errors.Is(err, store.ErrNotFound) {
-		return nil
+		return nil // it has gone meanwhile
 	}
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"syscall"
 
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/broker"
@@ -33,11 +34,14 @@ type unpacking struct {
 	size   int      // of these, in bytes
 	clocks *carry.Clocks
 	lacks  []string
+	needs  []job.Digest // blobs that the file is to bring for its records, the most urgent first
 	proofs []*identity.Proof
 	bad    bool // as in broker.Unpacked
 	unread bool
 	taken  bool // all records have come
 	missed bool // the file goes on from what was not here
+
+	introduced bool // the core was told who has let its packer in
 }
 
 // Unpack takes a file in as far as it goes (rule B1); with look it only says what is in it. What is wrong with the file is in the report, unless
@@ -146,6 +150,7 @@ func (u *unpacking) frame(ctx context.Context, t carry.Type, b []byte) (err erro
 		e, err := carry.Decode[carry.End](b)
 		if err == nil {
 			u.report.Kinds, u.report.Left, u.report.Short, u.report.Whole = e.Kinds, e.Left, e.Short, true
+			u.report.Missing = e.Missing
 		}
 		return err
 	}
@@ -210,7 +215,10 @@ func (u *unpacking) records(ctx context.Context, b []byte) error {
 		return nil
 	}
 	u.peers.metrics.Invalid(u.report.From, d.Bad())
-	_, err = u.step(ctx, broker.Unpack{Delta: d})
+	a, err := u.step(ctx, broker.Unpack{Delta: d})
+	if err == nil {
+		u.needs = append(u.needs, a.Blobs[:min(len(a.Blobs), mostBlobs-len(u.needs))]...)
+	}
 	return err
 }
 
@@ -231,7 +239,7 @@ func (u *unpacking) clock(ctx context.Context, b []byte) error {
 	if u.look {
 		return nil
 	}
-	a, err := u.step(ctx, broker.Unpack{Delta: new(wire.Delta), Last: true, Since: u.header.Since, Clock: c.Clock})
+	a, err := u.step(ctx, broker.Unpack{Delta: new(wire.Delta), Last: true, Clock: c.Clock})
 	if err == nil {
 		u.report.Adopted, u.missed = a.Covered, !a.Covered && !a.Bad && !a.Adopted
 	}
@@ -244,7 +252,13 @@ func (u *unpacking) step(ctx context.Context, in broker.Unpack) (*broker.Unpacke
 		return nil, fmt.Errorf("%w: it does not begin with its header", carry.ErrChanged)
 	}
 	in.From, in.Actor, in.Roll, in.Words = u.report.From, u.r.Preamble.From, u.header.Roll, u.words
-	in.Bad, in.Unread = u.bad, u.unread
+	in.Since, in.Bad, in.Unread = u.header.Since, u.bad, u.unread
+	if u.city != nil && !u.introduced { // its credential is in the file
+		u.introduced = true
+		if p := u.city.Introduce(u.report.From); p != nil {
+			u.engine.Tell(broker.Vouch{Proofs: []*identity.Proof{p}})
+		}
+	}
 	a, err := askCarry[*broker.Unpacked](ctx, u.engine, func(t broker.Token) broker.Input { in.Token = t; return in })
 	if err != nil {
 		return nil, err
@@ -297,6 +311,10 @@ func (u *unpacking) store(ctx context.Context, d job.Digest, content *blobReader
 		return content.failed
 	case errors.As(err, new(*store.MismatchError)):
 		u.report.Damaged++
+		return nil
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT): // smaller ones may have room
+		u.report.NoRoom++
+		u.report.Advice = fmt.Sprintf("the disk has no room for all files: %v", err)
 		return nil
 	case err != nil:
 		return err
@@ -351,7 +369,7 @@ func (u *unpacking) end(ctx context.Context, err error) (api.Carried, error) {
 	case errors.Is(err, carry.ErrCut), errors.Is(err, carry.ErrChanged):
 		r.Whole, r.Trouble = false, err.Error()
 		r.Cut, r.Tampered = errors.Is(err, carry.ErrCut), errors.Is(err, carry.ErrChanged)
-		r.Advice = "what came before that was taken; copy the file again, or pack another one"
+		r.Advice = "what came before that was taken; copy the file again, or pack another one there"
 	case err != nil:
 		return *r, err
 	}
@@ -367,20 +385,37 @@ func (u *unpacking) end(ctx context.Context, err error) (api.Carried, error) {
 		}
 		return *r, nil
 	}
+	r.Lacking = u.ask()
 	switch {
 	case r.Trouble != "":
 	case r.Short:
 		r.Advice = fmt.Sprintf("not all records had room in the file: pack a larger one at %s (--limit)", r.From)
 	case u.missed:
 		r.Advice = fmt.Sprintf("the file goes on from what this broker was known to hold, and does not hold now: its records are taken, and %s is to pack another one for it with --whole", r.From)
-	case r.Left > 0 && r.Advice == "":
-		r.Advice = fmt.Sprintf("%d blobs had no room in the file; what is lacking here a file packed here asks for", r.Left)
+	case r.Lacking > 0 && r.Advice == "":
+		r.Advice = fmt.Sprintf("%d files that its records need have not come with it: the next file that is packed here asks for them", r.Lacking)
 	}
 	if err := u.keep(u.words, r.From, u.lacks, clock.At(r.At)); err != nil {
 		u.log.Warn("what other brokers have said by hand can't be kept; after a restart the next file for them holds more than it must", "file", u.path, "error", err)
 	}
 	u.spread(u.raw)
 	return *r, nil
+}
+
+// ask notes what this broker lacks of the blobs that the file was to bring, so that its own next file asks for them; it returns how many that
+// are. What its packer did not have it need not be asked for.
+func (u *unpacking) ask() (lacking int) {
+	r := &u.report
+	if r.Whole && r.Left == 0 && r.NoRoom == 0 && r.Damaged == 0 {
+		return 0
+	}
+	for _, d := range u.needs {
+		if lacking < carry.MaxLacks && !u.blobs.has(d) {
+			lacking++
+			u.peers.lacking.note(d, false)
+		}
+	}
+	return lacking
 }
 
 // countedReader counts what is read.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/node/httpd"
 	"github.com/urban-compute/ucp/store"
 )
 
@@ -134,6 +135,18 @@ func (d *diskReserve) look() (why string, free uint64, err error) {
 	}
 	files, err := d.store.FreeFiles()
 	return shortage(d.dir, free, uint64(d.reserve), files), free, err
+}
+
+// disk is what is known of the disk; what it can't tell is left out.
+func (d *diskReserve) disk() httpd.Disk {
+	out := httpd.Disk{Reserve: d.reserve}
+	if size, free, err := d.store.Disk(); err == nil {
+		out.Size, out.Free = size, free
+	}
+	if size, free, err := d.store.Files(); err == nil {
+		out.Files, out.FreeFiles = size, free
+	}
+	return out
 }
 
 // freeStep is how exactly the core is told how many bytes are free: what it says to others is no other for each megabyte.

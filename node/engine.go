@@ -31,8 +31,9 @@ type engine struct {
 	began time.Time          // now at the engine's start
 	act   func(broker.Ready) // carries out a Ready whose commit is synced; must not block
 
-	sign   func(*ledger.Batch) ([]*head.Head, []ledger.Op, error) // signs a commit before it is written (rule H1), and how that is stored; nil where nothing is signed
-	synced func(...*head.Head)                                    // what was signed is on the disk
+	sign      func(*ledger.Batch) ([]*head.Head, []ledger.Op, error) // signs a commit before it is written (rule H1), and how that is stored; nil where nothing is signed
+	committed func(took time.Duration)                               // hears of each commit
+	synced    func(...*head.Head)                                    // what was signed is on the disk
 
 	inbox   chan broker.Input
 	stopped chan struct{} // closed when run has returned
@@ -45,9 +46,10 @@ type engine struct {
 func newEngine(core *broker.Broker, st *store.Store, now func() time.Time, act func(broker.Ready)) *engine {
 	return &engine{
 		core: core, store: st, now: now, began: now(), act: act,
-		inbox:   make(chan broker.Input, maxInbox),
-		stopped: make(chan struct{}),
-		calls:   map[broker.Token]chan broker.Answer{},
+		committed: func(time.Duration) {},
+		inbox:     make(chan broker.Input, maxInbox),
+		stopped:   make(chan struct{}),
+		calls:     map[broker.Token]chan broker.Answer{},
 	}
 }
 
@@ -224,7 +226,10 @@ func (e *engine) finish(rd broker.Ready) {
 func (e *engine) commit(in <-chan broker.Ready, done chan<- error) {
 	var b store.Batch // its memory serves every commit
 	for rd := range in {
-		done <- e.write(&b, rd.Commit)
+		begun := e.now()
+		err := e.write(&b, rd.Commit)
+		e.committed(e.now().Sub(begun))
+		done <- err
 	}
 }
 

@@ -22,7 +22,7 @@ type executions struct {
 	usage   usage
 
 	mu       sync.Mutex
-	attempts map[string]job.Attempt // of those that run: the executor knows them by key and token
+	attempts map[string]execution // those that run: the executor knows them by key and token
 }
 
 // act tells the executor what to do; it does not block.
@@ -45,7 +45,7 @@ func (x *executions) act(rd broker.Ready) {
 	}
 	for _, r := range rd.Run {
 		x.remember(r)
-		x.metrics.Started(r.Waited)
+		x.metrics.Started(r.ID, r.Waited)
 		t := executor.Task{Key: r.Key, ID: r.ID, Attempt: r.Attempt.Token(), Spec: r.Spec}
 		if c := r.From; c != nil {
 			t.From = &executor.Checkpoint{Tree: c.Tree, Bytes: c.Bytes, Ran: time.Duration(c.Ran)}
@@ -57,7 +57,11 @@ func (x *executions) act(rd broker.Ready) {
 // report hands an executor's news to the core.
 func (x *executions) report(u executor.Update) {
 	if u.Result == nil {
-		attempt, ok := x.find(u.Key, u.Attempt)
+		run, ok := x.find(u.Key, u.Attempt)
+		attempt := run.attempt
+		if ok && u.Phase == executor.PhaseLoaded {
+			x.metrics.Loaded(run.id, x.now().Sub(run.begun))
+		}
 		switch {
 		case !ok:
 		case u.Phase == executor.PhaseSuspended:
@@ -75,15 +79,16 @@ func (x *executions) report(u executor.Update) {
 		}
 		return // that it runs was in the record before it did
 	}
-	attempt, ok := x.forget(u.Key, u.Attempt)
+	run, ok := x.forget(u.Key, u.Attempt)
 	if !ok {
 		x.log.Error("the executor reports an attempt that was never started", "key", u.Key, "attempt", u.Attempt)
 		return
 	}
+	x.metrics.Ran(run.id, outcomeOf(&u), u.Result.Finished.Time().Sub(u.Result.Started.Time()))
 	if u.Returned {
 		x.log.Warn("this broker could not carry out a job, and returns it", "key", u.Key, "attempt", u.Attempt, "reason", u.Result.Reason)
 	}
-	x.engine.Tell(broker.Reported{Key: u.Key, Attempt: attempt, Result: *u.Result, Stopped: u.Stopped, Returned: u.Returned, Began: u.Began})
+	x.engine.Tell(broker.Reported{Key: u.Key, Attempt: run.attempt, Result: *u.Result, Stopped: u.Stopped, Returned: u.Returned, Began: u.Began})
 }
 
 // unable hands on that no worker can be started.
@@ -92,8 +97,28 @@ func (x *executions) unable(why string) { x.engine.Tell(broker.Unable{Why: why})
 // compiled hands on which modules are compiled here.
 func (x *executions) compiled(digests []job.Digest) { x.engine.Tell(broker.Compiled{Digests: digests}) }
 
-// used is how many cores jobs kept busy lately, and the bytes of memory that they hold.
-func (x *executions) used() (cores, memory float64) { return x.usage.read(x.runner, x.now()) }
+// used is how many cores jobs kept busy lately, and the bytes of memory that they hold, where that is known.
+func (x *executions) used() (cores, memory float64, known bool) {
+	return x.usage.read(x.runner, x.now())
+}
+
+// execution is an attempt that was started.
+type execution struct {
+	attempt job.Attempt
+	id      job.ID
+	begun   time.Time
+}
+
+// outcomeOf says how an attempt has ended, as metrics do.
+func outcomeOf(u *executor.Update) string {
+	switch {
+	case u.Returned:
+		return "returned"
+	case u.Stopped:
+		return "stopped"
+	}
+	return string(u.Result.Outcome)
+}
 
 func attemptID(key, token string) string { return key + "\x00" + token }
 
@@ -101,19 +126,19 @@ func (x *executions) remember(r broker.Run) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.attempts == nil {
-		x.attempts = map[string]job.Attempt{}
+		x.attempts = map[string]execution{}
 	}
-	x.attempts[attemptID(r.Key, r.Attempt.Token())] = r.Attempt
+	x.attempts[attemptID(r.Key, r.Attempt.Token())] = execution{r.Attempt, r.ID, x.now()}
 }
 
-func (x *executions) find(key, token string) (job.Attempt, bool) {
+func (x *executions) find(key, token string) (execution, bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	a, ok := x.attempts[attemptID(key, token)]
 	return a, ok
 }
 
-func (x *executions) forget(key, token string) (job.Attempt, bool) {
+func (x *executions) forget(key, token string) (execution, bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	id := attemptID(key, token)

@@ -35,6 +35,8 @@ type fetch struct {
 	mu   sync.Mutex
 	want []func() int // how urgent it is to those who want it
 
+	arriving *arriving
+
 	done    chan struct{} // closed when it is over
 	came    int64         // bytes that it has brought
 	err     error         // how it ended
@@ -79,7 +81,7 @@ func (x *fetches) join(ctx context.Context, d job.Digest, f func(ctx context.Con
 			return 0, ctx.Err()
 		}
 	}
-	own := &fetch{done: make(chan struct{}), want: []func() int{urgencyOf(ctx)}}
+	own := &fetch{done: make(chan struct{}), want: []func() int{urgencyOf(ctx)}, arriving: newArriving(arrivingOf(ctx), time.Now)}
 	x.by[d] = own
 	x.mu.Unlock()
 	defer func() {
@@ -88,7 +90,7 @@ func (x *fetches) join(ctx context.Context, d job.Digest, f func(ctx context.Con
 		delete(x.by, d)
 		close(own.done)
 	}()
-	own.came, own.err = f(withUrgency(ctx, own.urgency))
+	own.came, own.err = f(withArriving(withUrgency(ctx, own.urgency), own.arriving))
 	own.givenUp = ctx.Err() != nil
 	return own.came, own.err
 }
@@ -100,7 +102,10 @@ func (p *peers) fetch(f broker.Fetch) {
 		defer p.arrived(f.Key)
 		ctx := withUrgency(p.ctx, func() int { return p.urgencyOfJob(f.Key) })
 		in := broker.Fetched{Key: f.Key, Attempt: f.Attempt}
-		for _, d := range f.Digests {
+		all := newArriving(nil, time.Now)
+		ctx = withArriving(ctx, all)
+		for i, d := range f.Digests {
+			p.beginsToCome(f.Key, coming{of: len(f.Digests), here: i, next: d, all: all})
 			if err := p.need(ctx, d, f.From); err != nil {
 				in.Err, in.Nowhere = fmt.Sprintf("blob %.12s: %v", d, err), errors.Is(err, errNowhere)
 				break
@@ -123,6 +128,7 @@ func (p *peers) arrived(key string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.urgent, key)
+	delete(p.coming, key)
 }
 
 // urgencyOfJob is how urgent a job is whose inputs are on their way.
@@ -394,6 +400,8 @@ func (p *peers) downloadWhole(ctx context.Context, from membership.Member, d job
 	defer resp.Body.Close()
 	body := newWatched(p.rates.from(ctx, from.Name, resp.Body), p.cfg.PeerTimeout, cancel)
 	defer body.stop()
+	arrivingOf(ctx).sized(0, max(resp.ContentLength, 0))
+	body.arriving, body.from = arrivingOf(ctx), from.Name
 	return p.blobs.store.Blobs().PutExpect(ctx, string(d), body, job.MaxBlob)
 }
 
@@ -452,6 +460,8 @@ func (p *peers) readRange(ctx context.Context, from membership.Member, d job.Dig
 	}
 	body := newWatched(p.rates.from(ctx, from.Name, resp.Body), p.cfg.PeerTimeout, cancel)
 	defer body.stop()
+	arrivingOf(ctx).sized(at, max(total, 0))
+	body.arriving, body.from = arrivingOf(ctx), from.Name
 	err = part.Append(ctx, body, at, job.MaxBlob)
 	if body.failed && p.ctx.Err() == nil {
 		err = &brokenError{err}

@@ -432,7 +432,7 @@ func TestMaxRate(t *testing.T) {
 // Who waits a millisecond too long each time may catch up: otherwise a rate of 8 MiB a second is half of that.
 func TestRatesAreReached(t *testing.T) {
 	for _, most := range []int64{LeastMaxRate, 1 << 20, 8 << 20, 64 << 20} {
-		burst := newRates(most).of("to", "b").Burst()
+		burst := newRates(most, func(int) {}).of("to", "b").Burst()
 		require.GreaterOrEqual(t, burst, ratePiece, "a piece is let through")
 		require.LessOrEqual(t, burst, 1<<20)
 		if most <= 16<<20 {

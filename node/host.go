@@ -29,14 +29,16 @@ func (h host) AllowsModule(d job.Digest) error              { return h.n.gate.ch
 func (h host) DiskFull() string                             { return h.n.reserve.why() }
 func (h host) Hold(size int64) (func(int64), string)        { return h.n.reserve.hold(size) }
 func (h host) Troubles() []string {
-	return append(append(h.n.heads.troubles(), h.n.audits.troubles()...), h.n.bound.lost(), h.n.members.lookups.failing(), h.n.members.nobodyAnswers(), h.n.webTrouble())
+	return append(append(h.n.heads.troubles(), h.n.audits.troubles()...), h.n.bound.lost(), h.n.members.lookups.failing(), h.n.members.nobodyAnswers(), h.n.members.unseen(), h.n.webTrouble())
 }
-func (h host) Exposed() []string               { return doorTexts(h.n.cfg.exposed()) }
-func (h host) Used() (cores, memory float64)   { return h.n.executions.used() }
-func (h host) ModuleCache() *api.ModuleCache   { return moduleCache(h.n.executions.runner) }
-func (h host) Sandbox() *api.Sandbox           { return sandbox(h.n.executions.runner) }
-func (h host) ModuleSandbox() *api.Sandbox     { return moduleSandbox(h.n.executions.runner) }
-func (h host) WorkerMemory() *api.WorkerMemory { return workerMemory(h.n.executions.runner) }
+func (h host) Exposed() []string                         { return doorTexts(h.n.cfg.exposed()) }
+func (h host) Used() (cores, memory float64, known bool) { return h.n.executions.used() }
+func (h host) Workers() (busy, idle int, known bool)     { return workers(h.n.executions.runner) }
+func (h host) Disk() httpd.Disk                          { return h.n.reserve.disk() }
+func (h host) ModuleCache() *api.ModuleCache             { return moduleCache(h.n.executions.runner) }
+func (h host) Sandbox() *api.Sandbox                     { return sandbox(h.n.executions.runner) }
+func (h host) ModuleSandbox() *api.Sandbox               { return moduleSandbox(h.n.executions.runner) }
+func (h host) WorkerMemory() *api.WorkerMemory           { return workerMemory(h.n.executions.runner) }
 func (h host) Addresses() (string, string) {
 	t := h.n.told.Load()
 	return t.http, h.n.members.gossipAddr()
@@ -49,6 +51,7 @@ func (h host) RTT(name string) (time.Duration, bool)           { return h.n.memb
 func (h host) Brokers() []membership.Member                    { return h.n.members.brokers() }
 func (h host) Heard(name string)                               { h.n.peers.heard(name, true) }
 func (h host) Contacts() (map[string]httpd.Contact, time.Time) { return h.n.peers.contacts() }
+func (h host) Contact(name string) httpd.Contact               { return h.n.peers.contact(name) }
 func (h host) Ask(ctx context.Context) map[string]bool         { return h.n.peers.askAll(ctx) }
 func (h host) Running() bool                                   { return h.n.life.ctx.Err() == nil }
 func (h host) Joined() <-chan struct{}                         { return h.n.life.joined }
@@ -91,6 +94,8 @@ func (h host) Chunks(ctx context.Context, d job.Digest) ([]byte, error) {
 func (h host) Rated(ctx context.Context, addr string, r io.Reader) io.Reader {
 	return h.n.peers.rates.to(ctx, addr, r)
 }
+
+func (h host) Arriving(key string) string { return h.n.peers.arrives(key) }
 
 func (h host) Follow(ctx context.Context, broker, path string) (io.ReadCloser, error) {
 	return h.n.peers.follow(ctx, broker, path)

@@ -211,7 +211,7 @@ func TestStatusPages(t *testing.T) {
 	require.Len(t, fields(t, body)["members"], 1)
 	status, body := request(t, n, "GET", "/metrics", nil)
 	require.Equal(t, http.StatusOK, status)
-	for _, name := range []string{"ucp_jobs_unfinished", "ucp_capacity", "go_goroutines"} {
+	for _, name := range []string{"ucp_jobs_unfinished", "ucp_capacity_memory_bytes", "go_goroutines"} {
 		require.Contains(t, body, name)
 	}
 	status, _ = request(t, n, "GET", "/healthz", nil)

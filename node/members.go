@@ -47,6 +47,8 @@ type members struct {
 
 	unanswered atomic.Pointer[string] // see nobodyAnswers
 	wake       chan struct{}          // the rejoin loop looks at once
+	misled     atomic.Pointer[string] // see unseen
+	misseenFor int                    // rounds in a row in which others saw this broker wrongly; of the rejoin loop
 
 	settle func(toward []string)       // makes sure of the broker's own address
 	ended  atomic.Pointer[gossip.Pool] // the pool that was ended for one at another address

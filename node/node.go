@@ -158,6 +158,7 @@ func hosts(cfg *Config, told string) []string {
 // compose makes the parts.
 func (n *Node) compose() {
 	counted := n.http.Metrics()
+	n.engine.committed = counted.Committed
 	n.blobs = &blobs{store: n.store, grace: n.cfg.BlobGrace, engine: n.engine, metrics: counted, log: n.log, cutting: make(chan struct{}, 2)}
 	n.reserve = &diskReserve{dir: n.cfg.DataDir, reserve: n.cfg.DiskReserve, store: n.store, tell: n.engine.Tell, log: n.log}
 	n.blobs.scarce = n.reserve.scarce
@@ -185,6 +186,7 @@ func (n *Node) compose() {
 		outbox: n.cfg.Outbox, inbox: n.cfg.Inbox,
 	}
 	n.carrier.recall()
+	n.peers.self = n.starts.actor
 	n.peers.brokers, n.peers.audits, n.audits.brokers = n.members.brokers, n.audits, n.members.brokers
 }
 
@@ -249,7 +251,7 @@ func (n *Node) openCore() error {
 	}
 	core := broker.New(broker.Config{
 		Actor: n.starts.actor(), HTTPAddr: n.told.Load().http, Software: n.cfg.Software, Capabilities: n.caps,
-		City: n.city(), Signs: n.cfg.City != nil, Expecting: n.known.expecting, Protocol: n.known.protocol(),
+		City: n.city(), Adopted: n.adopted(), Signs: n.cfg.City != nil, Expecting: n.known.expecting, Protocol: n.known.protocol(),
 		Replicas: n.cfg.Replicas, SyncInterval: n.cfg.SyncInterval, NewsLinks: !n.cfg.NoNewsLinks, RumourPause: rumourPause,
 		AckTimeout: n.cfg.AckTimeout, BlobTrust: n.cfg.BlobGrace / 2, MaxClockSkew: n.cfg.MaxClockSkew,
 		RedeployDelay: n.cfg.RedeployDelay, IsolationDelay: n.cfg.IsolationDelay, MaxLosses: uint64(max(n.cfg.MaxLosses, 0)),
@@ -290,6 +292,14 @@ func (n *Node) city() identity.City {
 	return n.cfg.City.Authorities().City()
 }
 
+// adopted are those in the roll that nobody has let into the city, as this broker was told when it came in.
+func (n *Node) adopted() []string {
+	if n.cfg.City == nil {
+		return nil
+	}
+	return n.cfg.City.Folder().Adopted()
+}
+
 // keyring is what the HTTP server asks about the keys of the gossip; nil where the broker belongs to no city.
 func (n *Node) keyring() httpd.Keyring {
 	if n.keys == nil {
@@ -327,6 +337,19 @@ func (n *Node) announce(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	return nil
+}
+
+// introduce tells the core who has let in those who have come, where that is known here: they have shown their certificates.
+func (n *Node) introduce(names []string) {
+	var proofs []*identity.Proof
+	for _, name := range names {
+		if p := n.cfg.City.Introduce(name); p != nil {
+			proofs = append(proofs, p)
+		}
+	}
+	if len(proofs) > 0 {
+		n.engine.Tell(broker.Vouch{Proofs: proofs})
+	}
 }
 
 // rumourPause is long enough that a broker under load passes on many records in one

@@ -43,6 +43,7 @@ type peers struct {
 	heads   *heads          // nil where the broker belongs to no city
 	ctx     context.Context // ends with the node
 	brokers func() []membership.Member
+	self    func() clock.Actor // this broker's present start
 	log     *slog.Logger
 
 	client    *http.Client
@@ -57,16 +58,17 @@ type peers struct {
 
 	mu       sync.Mutex
 	urgent   map[string]int           // of jobs whose inputs are on their way, by key
+	coming   map[string]coming        // what they are, by key
 	met      map[string]httpd.Contact // by broker name
 	lastSync time.Time                // last successful exchange with anybody
 	mute     map[string]time.Time     // by broker name: when a question whether it is there was last waited for in vain
 }
 
-// newPeers makes a peers for what cfg says; brokers is set later.
+// newPeers makes a peers for what cfg says; brokers and self are set later.
 func newPeers(ctx context.Context, cfg *Config, name string, e *engine, b *blobs, m *httpd.Metrics) *peers {
 	return &peers{
-		cfg: cfg, name: name, engine: e, blobs: b, metrics: m, ctx: ctx, log: cfg.Logger,
-		met: map[string]httpd.Contact{}, mute: map[string]time.Time{}, rates: newRates(cfg.MaxRate), transfers: transfers{running: map[string][]*transfer{}}, urgent: map[string]int{}, fetches: fetches{by: map[job.Digest]*fetch{}}, zip: httpd.NewCompression(),
+		cfg: cfg, name: name, self: func() clock.Actor { return "" }, engine: e, blobs: b, metrics: m, ctx: ctx, log: cfg.Logger,
+		met: map[string]httpd.Contact{}, mute: map[string]time.Time{}, rates: newRates(cfg.MaxRate, m.SentBlob), transfers: transfers{running: map[string][]*transfer{}}, urgent: map[string]int{}, coming: map[string]coming{}, fetches: fetches{by: map[job.Digest]*fetch{}}, zip: httpd.NewCompression(),
 		client: &http.Client{Transport: &http.Transport{
 			DialContext: cfg.Network.Dial, DialTLSContext: dialTLS(cfg), MaxIdleConnsPerHost: 4, IdleConnTimeout: 3 * cfg.SyncInterval,
 			ResponseHeaderTimeout: cfg.PeerTimeout, ExpectContinueTimeout: time.Second, DisableCompression: true,
@@ -102,10 +104,10 @@ func (p *peers) heard(name string, synced bool) {
 	defer p.mu.Unlock()
 	c := p.met[name]
 	c.Seen = p.cfg.Now()
-	p.met[name] = c
 	if synced {
-		p.lastSync = c.Seen
+		p.lastSync, c.Unanswered, c.UnansweredFrom = c.Seen, 0, time.Time{} // its messages reach this broker
 	}
+	p.met[name] = c
 }
 
 // tried notes how a message to a broker ended.
@@ -163,6 +165,28 @@ func (p *peers) contacts() (met map[string]httpd.Contact, lastSync time.Time) {
 	return maps.Clone(p.met), p.lastSync
 }
 
+// contact returns how it went with one broker.
+func (p *peers) contact(name string) httpd.Contact {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.met[name]
+}
+
+// told notes what a broker says in an answer of how its own messages to this one fare.
+func (p *peers) told(name string, r *http.Response) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := p.met[name]
+	was := c.Unanswered
+	switch c.Unanswered = httpd.Unanswered(r); {
+	case c.Unanswered == 0:
+		c.UnansweredFrom = time.Time{}
+	case was == 0:
+		c.UnansweredFrom = p.cfg.Now()
+	}
+	p.met[name] = c
+}
+
 // send carries one message to a peer; it ends in Acked or Unreachable.
 func (p *peers) send(s replication.Send) {
 	p.work.Go(func() {
@@ -184,6 +208,7 @@ func (p *peers) send(s replication.Send) {
 // do sends a request to a broker, addressed to its actor; an answer of anybody else is an error (rule X3).
 func (p *peers) do(req *http.Request, name string, actor clock.Actor) (*http.Response, error) {
 	httpd.Address(req, name, actor)
+	httpd.From(req, p.self())
 	resp, err := p.client.Do(req)
 	if err != nil {
 		return nil, err
@@ -191,16 +216,16 @@ func (p *peers) do(req *http.Request, name string, actor clock.Actor) (*http.Res
 	if by, right := httpd.AnsweredBy(resp); !right {
 		return nil, errors.Join(&strangerError{name, by}, resp.Body.Close())
 	}
-	if p.cfg.City == nil {
-		return resp, nil
+	if p.cfg.City != nil {
+		c, err := p.shown.of(resp.TLS, name)
+		if err == nil {
+			err = p.cfg.City.IsBroker(c, name)
+		}
+		if err != nil {
+			return nil, errors.Join(err, resp.Body.Close())
+		}
 	}
-	c, err := p.shown.of(resp.TLS, name)
-	if err == nil {
-		err = p.cfg.City.IsBroker(c, name)
-	}
-	if err != nil {
-		return nil, errors.Join(err, resp.Body.Close())
-	}
+	p.told(name, resp)
 	return resp, nil
 }
 
@@ -219,9 +244,24 @@ const (
 	askWithin = time.Second     // how long an answer may take
 	askAtOnce = 128             // how many are asked at the same time: as many may be silent until others get no turn
 	muteFor   = 3 * time.Second // how long who was waited for in vain is not waited for again
+
+	askLost = 30 * time.Second // for how long after its last word one is asked that gossip has lost: who has a lease is heard each 10 s
 )
 
-// askAll asks all brokers that gossip calls alive whether they are there, and returns who has answered within askWithin;
+// askable are the brokers that are asked whether they are there: those that gossip calls alive, and those that it has lost
+// though they have been heard of since, or just before that. Others may have been gone for long, and would be waited for.
+func (p *peers) askable() (ask []membership.Member) {
+	now := p.cfg.Now()
+	for _, m := range p.brokers() {
+		lately := m.Status == membership.Failed && now.Sub(p.contact(m.Name).Seen) < askLost
+		if m.Name != p.name && m.HTTPAddr != "" && (m.Status == membership.Alive || lately) {
+			ask = append(ask, m)
+		}
+	}
+	return ask
+}
+
+// askAll asks all brokers that are askable whether they are there, and returns who has answered within askWithin;
 // these count as heard of. It is not held against the others: they may be busy. Those who ask at the same time share one
 // round, and must not change what it returns. Who has taken all that time and has not been heard of since counts as silent for
 // another muteFor without a question: what is read in a hundred requests is to wait for it a few times, and not a hundred.
@@ -233,7 +273,7 @@ func (p *peers) askAll(ctx context.Context) (answered map[string]bool) {
 		answered := map[string]bool{}
 		var questions errgroup.Group // none fails the others
 		questions.SetLimit(askAtOnce)
-		for _, m := range p.holders(nil) {
+		for _, m := range p.askable() {
 			questions.Go(func() error {
 				if p.askOne(ctx, &m) {
 					mu.Lock()
@@ -305,6 +345,7 @@ func (p *peers) exchange(ctx context.Context, s replication.Send) (wire.Reply, e
 	body := p.zip.Pack(wire.Encode(&s.Message), req.Header)
 	req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	req.Header.Set("Content-Type", "application/msgpack")
+	p.metrics.SentMessage(len(body))
 	req.Header.Set("Accept-Encoding", "zstd")
 	p.audits.Show(req.Header, s.To)
 	if p.keys != nil {
@@ -381,6 +422,9 @@ type watched struct {
 	began   time.Time
 	n       int64
 	failed  bool // reading has failed before the end
+
+	arriving *arriving // counts what comes
+	from     string
 }
 
 func newWatched(r io.Reader, timeout time.Duration, cancel func()) *watched {
@@ -390,6 +434,7 @@ func newWatched(r io.Reader, timeout time.Duration, cancel func()) *watched {
 func (w *watched) Read(b []byte) (int, error) {
 	n, err := w.r.Read(b)
 	w.n += int64(n)
+	w.arriving.note(n, w.from)
 	w.failed = w.failed || err != nil && !errors.Is(err, io.EOF)
 	due := w.timeout + time.Duration(w.n)*time.Second/leastRate - time.Since(w.began)
 	w.timer.Reset(max(0, min(w.timeout, due)))

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -190,6 +191,82 @@ func TestWhoSaysNothingIsNotWaitedForAgain(t *testing.T) {
 	speaks.Store(true)
 	n.peers.mute["b"] = n.peers.mute["b"].Add(-muteFor)
 	require.True(t, ask(), "it is asked again after a while")
+}
+
+// A broker hears in each answer how many messages to it were not answered, until one arrives.
+func TestUnansweredIsTold(t *testing.T) {
+	a, b := startNode(t, Config{Name: "a"}), startNode(t, Config{Name: "b"})
+	ask := func() httpd.Contact {
+		require.True(t, a.peers.askOne(t.Context(), &membership.Member{Name: "b", Actor: b.starts.actor(), HTTPAddr: b.told.Load().http}))
+		return a.peers.contact("b")
+	}
+	require.Zero(t, ask().Unanswered)
+	for range unansweredTwice {
+		b.peers.tried("a", a.starts.actor(), errors.New("no answer"))
+	}
+	began := ask()
+	require.EqualValues(t, unansweredTwice, began.Unanswered)
+	require.NotZero(t, began.UnansweredFrom)
+	b.peers.tried("a", a.starts.actor(), errors.New("no answer"))
+	c := ask()
+	require.EqualValues(t, unansweredTwice+1, c.Unanswered)
+	require.Equal(t, began.UnansweredFrom, c.UnansweredFrom, "it says so since then")
+	a.peers.heard("b", false)
+	require.NotZero(t, a.peers.contact("b").Unanswered, "gossip is no message")
+	a.peers.heard("b", true)
+	require.Zero(t, a.peers.contact("b").Unanswered, "one has arrived")
+	require.NotZero(t, ask().Unanswered)
+	b.peers.tried("a", a.starts.actor(), nil)
+	require.Zero(t, ask().Unanswered)
+	require.Zero(t, a.peers.contact("b").UnansweredFrom)
+}
+
+const unansweredTwice = 2 // that is when a broker counts as silent
+
+// Those are asked whether they are there that gossip calls alive, and who was heard of lately: it may be wrong of them.
+func TestWhoIsAsked(t *testing.T) {
+	n := startNode(t, Config{Name: "a"})
+	n.peers.brokers = func() (all []membership.Member) {
+		for name, status := range map[string]membership.Status{"a": membership.Alive, "b": membership.Alive, "c": membership.Failed, "d": membership.Failed, "e": membership.Left} {
+			all = append(all, membership.Member{Name: name, HTTPAddr: name + ":1", Status: status})
+		}
+		return all
+	}
+	asked := func() (names []string) {
+		for _, m := range n.peers.askable() {
+			names = append(names, m.Name)
+		}
+		slices.Sort(names)
+		return names
+	}
+	n.peers.heard("d", false)
+	n.peers.heard("e", false)
+	require.Equal(t, []string{"b", "d"}, asked())
+	n.peers.met["d"] = httpd.Contact{Seen: n.cfg.Now().Add(-askLost)}
+	require.Equal(t, []string{"b"}, asked(), "it has been gone for long, and would be waited for each time")
+}
+
+// That others do not see a broker is told when it lasts though it joins them, and when it is over.
+func TestUnseenIsTold(t *testing.T) {
+	n := startNode(t, Config{Name: "a"})
+	var log bytes.Buffer
+	m := &members{log: slog.New(slog.NewTextHandler(&log, nil))}
+	n.members.misled.Store(nil)
+	for range misseenRounds - 1 {
+		m.noteMisseen("10.0.0.1:7946", []string{"c", "b"})
+	}
+	require.Empty(t, m.unseen())
+	m.noteMisseen("10.0.0.1:7946", []string{"c", "b"})
+	require.Equal(t, "b, c see this broker as gone, or elsewhere, though it joins them again and again: is 10.0.0.1:7946, where its gossip listens, open to others by UDP and TCP?", m.unseen())
+	m.noteMisseen("10.0.0.1:7946", []string{"d"})
+	require.Equal(t, 1, strings.Count(log.String(), "\n"), "once: %s", log.String())
+	m.noteMisseen("10.0.0.1:7946", nil)
+	require.Empty(t, m.unseen())
+	require.Equal(t, 2, strings.Count(log.String(), "\n"), log.String())
+
+	text := "b does not see it"
+	n.members.misled.Store(&text)
+	require.Contains(t, host{n}.Troubles(), text)
 }
 
 // Many that say nothing, as after a split, do not keep one that is there from being asked.

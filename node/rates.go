@@ -24,6 +24,7 @@ const maxRated = 1024
 type rates struct {
 	mu      sync.Mutex
 	most    rate.Limit
+	sent    func(bytes int)          // hears of what goes to peers
 	buckets map[string]*rate.Limiter // by peer, and which way
 }
 
@@ -34,8 +35,8 @@ func limitOf(bytes int64) rate.Limit {
 	return rate.Limit(bytes)
 }
 
-func newRates(most int64) *rates {
-	return &rates{most: limitOf(most), buckets: map[string]*rate.Limiter{}}
+func newRates(most int64, sent func(bytes int)) *rates {
+	return &rates{most: limitOf(most), sent: sent, buckets: map[string]*rate.Limiter{}}
 }
 
 // set changes the rate, also of what is on its way.
@@ -70,24 +71,28 @@ type rated struct {
 	io.Reader
 	ctx    context.Context
 	bucket *rate.Limiter
+	passed func(bytes int) // hears of what was read
 }
 
 // from bounds how fast the answer of a peer is read.
 func (r *rates) from(ctx context.Context, peer string, body io.Reader) io.Reader {
-	return rated{body, ctx, r.of("from", peer)}
+	return rated{body, ctx, r.of("from", peer), func(int) {}}
 }
 
 // to bounds how fast what is sent to a peer is read.
 func (r *rates) to(ctx context.Context, peer string, body io.Reader) io.Reader {
-	return rated{body, ctx, r.of("to", peer)}
+	return rated{body, ctx, r.of("to", peer), r.sent}
 }
 
 // Read implements io.Reader.
 func (r rated) Read(b []byte) (int, error) {
 	if r.bucket.Limit() == rate.Inf {
-		return r.Reader.Read(b)
+		n, err := r.Reader.Read(b)
+		r.passed(n)
+		return n, err
 	}
 	n, err := r.Reader.Read(b[:min(len(b), ratePiece)])
+	r.passed(n)
 	if waited := r.bucket.WaitN(r.ctx, n); waited != nil && err == nil {
 		err = waited
 	}

@@ -1,11 +1,13 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -158,22 +160,58 @@ func (m *members) nobodyAnswers() string {
 	return ""
 }
 
+// misseenRounds is after how many rounds in a row, each of which joined them again, it is told that members see this broker wrongly.
+const misseenRounds = 3
+
 // misseen lists the addresses of members that see this broker elsewhere than where it is, or for gone. A few of them are
 // asked, another few each time.
 func (m *members) misseen(pool *gossip.Pool) (out []string) {
-	var alive []string
+	var alive []gossip.Member
 	for _, x := range pool.Members() {
 		if x.Name != m.name && x.Status == gossip.Alive {
-			alive = append(alive, x.Addr)
+			alive = append(alive, x)
 		}
 	}
 	rand.Shuffle(len(alive), func(i, j int) { alive[i], alive[j] = alive[j], alive[i] })
-	for _, addr := range alive[:min(len(alive), askedAtOnce)] {
-		if right, answered := pool.SeenRight(m.life.leaving, addr); answered && !right {
-			out = append(out, addr)
+	var by []string
+	for _, x := range alive[:min(len(alive), askedAtOnce)] {
+		if right, answered := pool.SeenRight(m.life.leaving, x.Addr); answered && !right {
+			out, by = append(out, x.Addr), append(by, x.Name)
 		}
 	}
+	m.noteMisseen(pool.Addr(), by)
 	return out
+}
+
+// noteMisseen notes who sees this broker wrongly, round after round although it joins them again: then what they send to its gossip
+// does not arrive, and that it hears them all is no sign that they hear it. It is of the goroutine of the rejoin loop.
+func (m *members) noteMisseen(own string, by []string) {
+	if len(by) == 0 {
+		m.misseenFor = 0
+	} else {
+		m.misseenFor++
+	}
+	text := ""
+	if m.misseenFor >= misseenRounds {
+		slices.Sort(by)
+		text = fmt.Sprintf("%s see this broker as gone, or elsewhere, though it joins them again and again: is %s, where its gossip listens, open to others by UDP and TCP?", strings.Join(by, ", "), own)
+	}
+	was := m.unseen()
+	m.misled.Store(&text)
+	switch {
+	case text != "" && was == "":
+		m.log.Warn("others do not see this broker", "reason", text)
+	case text == "" && was != "":
+		m.log.Warn("others see this broker where it is again")
+	}
+}
+
+// unseen says, for people, who does not see this broker where it is; "" if all do. It may be called from any goroutine.
+func (m *members) unseen() string {
+	if text := m.misled.Load(); text != nil {
+		return *text
+	}
+	return ""
 }
 
 // withError adds an error to what a line of the log says, if there is one.
@@ -224,8 +262,11 @@ func (m *members) seek(entries []string, ask bool) (tried, reached int, err erro
 // would talk to themselves, and take this broker for one that answers wrongly. The error names them, and says what to do.
 func answerable(own, bind string, targets []string) (out []string, err error) {
 	host, _, splitErr := net.SplitHostPort(own)
-	if splitErr != nil || !onlyHere(host) {
+	if splitErr != nil {
 		return targets, nil
+	}
+	if !onlyHere(host) {
+		return sameFamily(bind, targets)
 	}
 	var left []string
 	for _, target := range targets {
@@ -243,6 +284,48 @@ func answerable(own, bind string, targets []string) (out []string, err error) {
 		err = fmt.Errorf("this machine has no address yet that %s could answer to; where it has one of IPv6 only, start the broker with --bind [::]:7946, since 0.0.0.0 is IPv4", strings.Join(left, ", "))
 	}
 	return out, err
+}
+
+// CheckJoin says which of the nodes that a broker is to join could not answer it, as far as that can be told without a network: of
+// entries that are addresses, where its gossip is bound to bind, and known to others at advertise, if that is given.
+func CheckJoin(bind, advertise string, entries []string) error {
+	var targets []string
+	for _, entry := range entries {
+		if at, err := netip.ParseAddrPort(entry); err == nil {
+			targets = append(targets, at.String())
+		} else if ip, err := netip.ParseAddr(strings.Trim(entry, "[]")); err == nil {
+			targets = append(targets, netip.AddrPortFrom(ip, gossip.DefaultPort).String())
+		}
+	}
+	_, err := answerable(cmp.Or(advertise, bind), bind, targets)
+	return err
+}
+
+// sameFamily leaves out of addresses those of IPv6 where the gossip is bound to IPv4, and the other way round: a stream would
+// reach them, and none of their packets would reach this broker, as behind a firewall. The error names them, and says what to do.
+func sameFamily(bind string, targets []string) (out []string, err error) {
+	host, _, splitErr := net.SplitHostPort(bind)
+	bound, parseErr := netip.ParseAddr(host)
+	if splitErr != nil || parseErr != nil || bound == netip.IPv6Unspecified() { // which takes both
+		return targets, nil
+	}
+	var left []string
+	for _, target := range targets {
+		if at, err := netip.ParseAddrPort(target); err == nil && at.Addr().Unmap().Is4() != bound.Unmap().Is4() {
+			left = append(left, target)
+		} else {
+			out = append(out, target)
+		}
+	}
+	if len(left) == 0 {
+		return out, nil
+	}
+	ours, theirs := "IPv4", "IPv6"
+	if !bound.Unmap().Is4() {
+		ours, theirs = theirs, ours
+	}
+	return out, fmt.Errorf("this broker's gossip is %s (--bind %s), and %s is %s: nothing that is sent there is answered. Name an address of the other one that is %s, or start all brokers with --bind [::]:7946",
+		ours, bind, strings.Join(left, ", "), theirs, ours)
 }
 
 // sleep waits, and says whether somebody has ended the wait (seekNow). It does not go on when the node begins to leave meanwhile.

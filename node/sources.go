@@ -38,6 +38,7 @@ func (p *peers) gather(ctx context.Context, first membership.Member, d job.Diges
 	if err != nil {
 		return 0, err
 	}
+	arrivingOf(ctx).measuredBy(func() (here, size int64) { return list.Size() - a.left(), list.Size() })
 	drawing, cancel := context.WithCancel(ctx)
 	var helpers sync.WaitGroup
 	defer helpers.Wait()
@@ -189,6 +190,7 @@ func (p *peers) drawRun(ctx context.Context, from membership.Member, d job.Diges
 	}
 	body := newWatched(p.rates.from(ctx, from.Name, resp.Body), p.cfg.PeerTimeout, cancel)
 	defer body.stop()
+	body.arriving, body.from = arrivingOf(ctx), from.Name
 	var buf [chunk.Max]byte
 	for {
 		i, c, more := a.following(r)

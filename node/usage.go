@@ -16,6 +16,7 @@ type usage struct {
 	last   executor.Usage
 	cores  float64
 	memory float64
+	known  bool
 }
 
 // usageEvery bounds how often the processes are looked at.
@@ -82,19 +83,29 @@ func moduleSandbox(r Runner) *api.Sandbox {
 	return &api.Sandbox{Holds: append([]string{}, s.Holds...), Missing: s.Missing}
 }
 
+// workers returns how many processes of a runner have an attempt, and how many stand by; known is false where it does not tell.
+func workers(r Runner) (busy, idle int, known bool) {
+	x, ok := r.(interface{ Workers() (busy, idle int) })
+	if !ok {
+		return 0, 0, false
+	}
+	busy, idle = x.Workers()
+	return busy, idle, true
+}
+
 // read returns the cores that jobs kept busy lately, and the bytes of memory that they
-// hold; zero where the system does not tell.
-func (m *usage) read(r Runner, now time.Time) (cores, memory float64) {
+// hold; known is false where the system does not tell, or has not told twice yet.
+func (m *usage) read(r Runner, now time.Time) (cores, memory float64, known bool) {
 	x, ok := r.(measurer)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !ok || now.Sub(m.at) < usageEvery && !m.at.IsZero() {
-		return m.cores, m.memory
+		return m.cores, m.memory, m.known
 	}
 	u := x.Usage()
 	if m.last.Known && u.Known {
-		m.cores = u.Cores(m.last)
+		m.cores, m.known = u.Cores(m.last), true
 	}
 	m.at, m.last, m.memory = now, u, float64(u.RSS)
-	return m.cores, m.memory
+	return m.cores, m.memory, m.known
 }

@@ -21,6 +21,9 @@ func (q *Queue) link(e *entry) {
 		q.on = append(q.on, e)
 	default:
 		q.waits++
+		if e.state == pending {
+			q.oldest.add(q, e)
+		}
 	}
 	register(q.after, e, e.c.After)
 	register(q.deps, e, e.c.Deps)

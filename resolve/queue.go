@@ -37,6 +37,8 @@ type Queue struct {
 	resumes *btree.BTreeG[*entry]            // suspended ones
 	changes *btree.BTreeG[*entry]            // by when their urgency steps, or they expire
 
+	oldest oldest // of the pending ones
+
 	fresh []*entry // no decision has seen them
 	round uint64   // of the decision under way, or the last
 	busy  bool     // a decision is under way
@@ -85,7 +87,7 @@ func NewQueue(capacity job.Resources) *Queue {
 // reset empties the indexes.
 func (q *Queue) reset() {
 	q.after, q.deps, q.lines = map[string][]*entry{}, map[string][]*entry{}, map[string]*line{}
-	q.groups, q.resumes = map[string]*btree.BTreeG[*entry]{}, turnTree()
+	q.groups, q.resumes, q.oldest = map[string]*btree.BTreeG[*entry]{}, turnTree(), oldest{}
 	q.changes = btree.NewG(degree, func(a, b *entry) bool {
 		return cmp.Or(cmp.Compare(a.change, b.change), cmp.Compare(a.c.Key, b.c.Key)) < 0
 	})

@@ -117,13 +117,3 @@ func (r *Roll) Closes() (n uint64) {
 	}
 	return n
 }
-
-// Removed counts the names that operators have removed and that are not back.
-func (r *Roll) Removed() (n int) {
-	for _, rec := range r.records {
-		if rec.Closed == Removed {
-			n++
-		}
-	}
-	return n
-}

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # The test suite: with the race detector where this machine can build it, and
 # loudly without it where not. Arguments go to `go test`; without any: ./...
-# The long simulations, which the race detector slows tenfold, then run in full without
-# it: 1,000 seeded fault schedules, half an hour at packet loss, the figures of virtual time; the stories; what measures
-# memory; the public tests of WASI, and the attacks of native jobs.
+# The long simulations, which the race detector slows tenfold, run in full without
+# it: 1,000 seeded fault schedules, half an hour at packet loss, the figures of virtual time; the stories. They compute, while the
+# tests with real brokers wait most of the time, so they run beside those and take what these leave of the processors. Then come
+# what measures memory and time, the public tests of WASI, and the attacks of native jobs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -33,10 +34,13 @@ tests_that() {
 	sed -n 's/.*"Action":"'"$1"'","Package":"\([^"]*\)","Test":"\(.*\)","Elapsed".*/\1 \2/p' "$results"/*.json | sort -u
 }
 
+simulations= # the process group of long_simulations, while it runs
+
 # last_words says, whatever else is said and however the tests end, what was left out: those that no run has carried out.
 # Fuzz tests whose input was none are no tests.
 last_words() {
 	local status=$? failed skipped
+	if [ -n "$simulations" ]; then kill -- "-$simulations" 2>/dev/null || true; fi # after an interrupt; they have ended otherwise
 	skipped=$(comm -23 <(tests_that skip) <(tests_that pass) || true)
 	if [ -n "$skipped" ]; then
 		echo "NOT TESTED here (run each with \`go test -v -run\` for the reason):"
@@ -51,12 +55,20 @@ last_words() {
 }
 trap last_words EXIT
 
-# run tests packages, and notes how each test ended.
+# run tests packages, and notes how each test ended. PATIENT=1: it takes only the time of the processors that others leave.
 run() {
+	local first=()
+	if [ -n "${PATIENT:-}" ]; then first=(nice -n 19); fi
 	(
 		set -x
-		go tool gotestsum --format pkgname --hide-summary=skipped --jsonfile "$results/$RANDOM.json" -- "$@"
+		"${first[@]}" go tool gotestsum --format pkgname --hide-summary=skipped --jsonfile "$results/$RANDOM$RANDOM.json" -- "$@"
 	)
+}
+
+# long_simulations runs what needs no race detector, and computes for long.
+long_simulations() {
+	# The simulations make much garbage and need little memory: a collector that runs less often saves a quarter of the time.
+	PATIENT=1 CGO_ENABLED=0 GOGC=400 run -timeout 25m ./sim ./broker ./ledger ./tools/mutants -run 'TestStories|TestMutantsApply|TestBrokenMutantsAreFound|TestCore|TestEveryRuleIsReached|TestHostilePeer|TestUntamedPeer|TestStartsWithoutEnd|TestOneMemberIsAwayForLong|TestHealedLinkCostsLittle|TestEmergencyFlood|TestFigure|TestClusterSchedule|TestClusterNoFalseRedeployment'
 }
 
 # browser tests the dashboard in a real browser: a module of its own, since the product needs nothing of one.
@@ -83,15 +95,22 @@ if [ $# -eq 0 ]; then all=1 && set -- ./...; fi
 
 why=$(why_no_race)
 if [ -z "$why" ]; then
-	CGO_ENABLED=1 run -race -timeout 20m "$@"
 	if [ -n "$all" ]; then
-		# The simulations make much garbage and need little memory: a collector that runs less often saves a quarter of the time.
-		CGO_ENABLED=0 GOGC=400 run -timeout 20m ./sim ./broker ./ledger ./tools/mutants -run 'TestStories|TestMutantsApply|TestBrokenMutantsAreFound|TestCore|TestEveryRuleIsReached|TestHostilePeer|TestUntamedPeer|TestStartsWithoutEnd|TestOneMemberIsAwayForLong|TestHealedLinkCostsLittle|TestEmergencyFlood|TestFigure|TestClusterSchedule|TestClusterNoFalseRedeployment'
-		CGO_ENABLED=0 run -timeout 20m ./node ./resolve ./executor ./city -run 'TestAnOperatorTakesThePassphrase|TestPendingJobsAreSmall|TestDecisionTimes|TestMemory|TestResidentMemoryIsAccounted|TestPreparedGivesWayToMemory|TestWASISuite|TestAttacks'
-		browser
-		deploy
+		set -m # in a process group of its own, which can be ended as a whole
+		long_simulations &
+		simulations=$!
+		set +m
 	fi
-	exit
+	status=0
+	CGO_ENABLED=1 run -race -timeout 20m -p "$(($(getconf _NPROCESSORS_ONLN) + 1))" "$@" || status=$? # one more, since many wait
+	if [ -n "$all" ]; then
+		wait "$simulations" || status=$?
+		simulations=
+		CGO_ENABLED=0 run -timeout 20m ./node ./resolve ./executor ./city -run 'TestAnOperatorTakesThePassphrase|TestPendingJobsAreSmall|TestDecisionTimes|TestMemory|TestResidentMemoryIsAccounted|TestPreparedGivesWayToMemory|TestWASISuite|TestAttacks' || status=$?
+		browser || status=$?
+		deploy || status=$?
+	fi
+	exit "$status"
 fi
 
 cat >&2 <<END

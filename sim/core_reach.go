@@ -245,6 +245,7 @@ var rules = []rule{
 	{"L8", "a finished job is forgotten", counted(func(s *broker.Stats) uint64 { return s.Forgotten })},
 	{"M4", "a job becomes a stub", on(func(_ *Core, _ *coreNode, _ stubbed) bool { return true })},
 	{"M5", "no operator drains a broker here: M5_drain and M5_deadline of broker, TestDrain of e2e", nil},
+	{"M6", "there is no city here: M6_admitted and M6_not_let_in of broker, TestEveryLie", nil},
 	{"L9", "an audit finds a record that the other has forgotten", on(func(_ *Core, _ *coreNode, x replied) bool {
 		return x.m.Audit != nil && x.forgets(func(key string) bool {
 			return slices.ContainsFunc(x.m.Audit.Records, func(r ledger.Ref) bool { return r.Key == key })
@@ -416,8 +417,9 @@ var rules = []rule{
 		v := x.now.Verdict()
 		return v != nil && v.Outcome == job.Failed && strings.Contains(v.Reason, "may have run")
 	})},
-	{"J9", "a job is placed where there is room", counted(func(s *broker.Stats) uint64 { return s.Rebalanced - s.Hurried })},
+	{"J9", "a job is placed where there is room", counted(func(s *broker.Stats) uint64 { return s.Rebalanced - s.Hurried - s.Drawn })},
 	{"J9", "an urgent job is placed where it starts at once", counted(func(s *broker.Stats) uint64 { return s.Hurried })},
+	{"J9", "an urgent job is placed where it waits with a higher level: about one schedule in 1,000; J9_scope_drawn and TestUrgentJobsComeToRest of broker", nil},
 	{"J10", "a job is placed where another with its key is", on(func(_ *Core, n *coreNode, x wrote) bool {
 		if x.now.Spec.Exclusive == "" || x.now.Place.IsZero() || x.old != nil && decodeJob(x.old).Place == x.now.Place {
 			return false
@@ -516,6 +518,7 @@ var rules = []rule{
 		_, named := s.Record.ModuleVersion()
 		return named && (in.Module == nil || in.Module.Content.Digest != s.Record.Module())
 	})},
+	{"D9", "there is no city here: D9_owner, D9_jobs and D9_split of broker", nil},
 	{"D7", "no job writes data here yet: D7_outputs of broker", nil},
 	{"C5", "a job inherits the level of one that waits for it", on(func(_ *Core, _ *coreNode, x answered) bool {
 		a, ok := x.v.(*broker.Conflicts)

@@ -125,7 +125,7 @@ func TestCoreSchedules(t *testing.T) {
 	t.Parallel()
 	n := uint64(1000)
 	if race.Enabled {
-		n = 20 // a schedule has no goroutine, and the cores share nothing
+		n = 4 // a schedule has no goroutine, and the cores share nothing
 	}
 	from, to := seeds(t, n)
 	faults := chosen(t)

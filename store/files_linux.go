@@ -14,14 +14,20 @@ import (
 // freeFiles returns how many files may still be made in the file system of a directory, or math.MaxUint64 if it does
 // not count them.
 func freeFiles(dir string) (uint64, error) {
-	var stat unix.Statfs_t
-	if err := unix.Statfs(dir, &stat); err != nil {
-		return 0, err
-	}
-	if stat.Files == 0 {
+	all, free, err := inodes(dir)
+	if err == nil && all == 0 {
 		return math.MaxUint64, nil
 	}
-	return stat.Ffree, nil
+	return free, err
+}
+
+// inodes returns how many files the file system of a directory may have, and how many more; 0 and 0 if it does not count them.
+func inodes(dir string) (all, free uint64, err error) {
+	var stat unix.Statfs_t
+	if err := unix.Statfs(dir, &stat); err != nil {
+		return 0, 0, err
+	}
+	return stat.Files, stat.Ffree, nil
 }
 
 // fileSystemNames are the file systems that people may put a data directory on, by the type that statfs tells.

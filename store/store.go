@@ -158,6 +158,24 @@ func (s *Store) Free() (bytes uint64, err error) {
 	return usage.AvailBytes, nil
 }
 
+// Disk returns how many bytes the file system that holds the data directory has, and how many this process may still write; 0
+// and 0 if it cannot tell.
+func (s *Store) Disk() (size, free uint64, err error) {
+	usage, err := s.opts.FS.GetDiskUsage(s.opts.Dir)
+	if errors.Is(err, vfs.ErrUnsupported) {
+		return 0, 0, nil
+	}
+	return usage.TotalBytes, usage.AvailBytes, err
+}
+
+// Files returns how many files (inodes) that file system may have, and how many more; 0 and 0 if it cannot tell.
+func (s *Store) Files() (all, free uint64, err error) {
+	if s.opts.FS != vfs.Default {
+		return 0, 0, nil
+	}
+	return inodes(s.opts.Dir)
+}
+
 // FreeFiles returns how many files (inodes) may still be made in the file system that holds the data directory, or
 // math.MaxUint64 if the file system cannot tell.
 func (s *Store) FreeFiles() (uint64, error) {

@@ -8,6 +8,7 @@
 //   - ring.go: the order in which brokers hold copies, and which one succeeds another
 //   - metadata.go: what each member says of itself
 //   - roll.go: who takes part, whatever SWIM says (rules M1, M2)
+//   - admitted.go: of whom that is believed, in a city (rule M6)
 //   - presence.go: who is there although SWIM says otherwise (rule P1)
 //   - protocol.go: which version of the protocol they speak, and what may be written (rule K5)
 //   - absence.go: which members are absent, and from when on they are lost (rules J6, J7)
@@ -33,6 +34,7 @@ type Config struct {
 	IsolationDelay time.Duration // how long a broker that has lost most others waits before it takes over (rule J7)
 	Expecting      bool          // it was told of others, and has never met one (rule K5)
 	Protocol       int           // the highest version of the protocol that all speak whom it had met before its start; 0 if nobody
+	Admitted       bool          // who takes part was admitted by an authority of the city (rule M6)
 }
 
 // Membership is the brokers that are there, as one of them sees it. The broker itself is not among its
@@ -56,7 +58,9 @@ type Membership struct {
 	unrolled   map[string]bool // who has counted while this broker held no roll, though one could be written
 
 	roll     roll.Roll
+	admitted admitted
 	counted  []string // those whose knowledge counts, sorted
+	others   int      // of these, those that are in the roll
 	protocol int      // the highest version that every one of these speaks
 
 	absent   map[string]*absence
@@ -70,7 +74,7 @@ func New(cfg Config) *Membership {
 	m := &Membership{
 		cfg: cfg, self: cfg.Actor.Broker(), starts: []clock.Actor{cfg.Actor},
 		leases: map[string]lease{}, members: map[string]Member{}, metadata: map[string]wire.Metadata{}, direct: map[string]clock.Actor{}, early: map[string]wire.Metadata{},
-		unrolled: map[string]bool{}, absent: map[string]*absence{}, gone: map[string]time.Time{}, flaps: map[string]flapping{},
+		unrolled: map[string]bool{}, admitted: newAdmitted(), absent: map[string]*absence{}, gone: map[string]time.Time{}, flaps: map[string]flapping{},
 	}
 	m.count()
 	return m

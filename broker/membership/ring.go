@@ -24,7 +24,7 @@ func (m *Membership) successors() (out []string) {
 	own := sha256.Sum256([]byte(m.self))
 	var all []place
 	for _, name := range m.names {
-		if m.Alive(name) {
+		if m.Alive(name) && !m.Outside(name) {
 			all = append(all, place{name, sha256.Sum256([]byte(name))})
 		}
 	}

@@ -7,10 +7,12 @@ import (
 	"github.com/urban-compute/ucp/roll"
 )
 
-// Enroll takes in the record of a name (rule M1).
+// Enroll takes in the record of a name (rule M1), in a city as far as that may be believed (rule M6).
 func (m *Membership) Enroll(r *roll.Record) {
-	m.roll.Note(r)
-	m.count()
+	if m.heeds(r) {
+		m.roll.Note(r)
+		m.count()
+	}
 }
 
 // Roll is who takes part, whatever SWIM says. The caller does not change it.
@@ -31,8 +33,9 @@ func (m *Membership) count() {
 			m.counted = append(m.counted, name)
 		}
 	}
+	m.others = len(m.counted)
 	for _, name := range m.names {
-		if m.roll.Get(name) == nil && m.members[name].Status != Left {
+		if m.roll.Get(name) == nil && m.members[name].Status != Left && !m.Outside(name) {
 			m.counted = append(m.counted, name)
 		}
 	}

@@ -176,10 +176,14 @@ func contentsRows(w io.Writer, r *api.Carried) {
 	if r.Left > 0 {
 		row(w, fmt.Sprintf("%d files had no room", r.Left))
 	}
+	if r.Missing > 0 {
+		row(w, fmt.Sprintf("%d files are on no broker that %s reached", r.Missing, r.From))
+	}
 }
 
 const unpackHelp = `Takes files in: of a directory, all whose names end with ` + carry.Suffix + `, in the order of these names.
-To unpack one twice changes nothing. What was taken is passed on to the other brokers here.
+To unpack one twice changes nothing. What was taken is passed on to the other brokers here. Of a
+directory files that this broker has packed itself are passed over.
 
 Exit code 1 when a file was refused, was cut or changed, or when something is left to be done.`
 
@@ -193,9 +197,29 @@ func (c *cli) unpackCommand() *cobra.Command {
 		},
 	}
 	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
-		return c.eachFile(args[0], func(path string) (api.Carried, error) { return sendFile(ctx, client, path, false) }, unpackedTable)
+		return c.eachFile(args[0], func(path string) (api.Carried, error) {
+			r, err := sendFile(ctx, client, path, false)
+			if err != nil && path != args[0] && packedHere(ctx, client, path) {
+				err = errPackedHere
+			}
+			return r, err
+		}, unpackedTable)
 	})
 	return cmd
+}
+
+// errPackedHere says that a file of a directory was packed by the broker that is to take it. On a stick that goes back and
+// forth there are files of both sides.
+var errPackedHere = errors.New("this broker has packed it itself")
+
+// packedHere reports whether the broker that is asked has packed a file.
+func packedHere(ctx context.Context, client *api.Client, path string) bool {
+	r, _, err := lookAt(path)
+	if err != nil {
+		return false
+	}
+	list, err := client.Members(ctx)
+	return err == nil && slices.ContainsFunc(list.Members, func(m api.Member) bool { return m.Self && m.Name == r.From })
 }
 
 // eachFile does something with a file, or with all of a directory, and prints what became of each.
@@ -206,8 +230,13 @@ func (c *cli) eachFile(at string, do func(path string) (api.Carried, error), tab
 	}
 	var all []packedFile
 	var wrong []error
+	own := 0
 	for _, path := range paths {
 		r, err := do(path)
+		if errors.Is(err, errPackedHere) {
+			own++
+			continue
+		}
 		if err != nil {
 			wrong = append(wrong, fmt.Errorf("%s: %w", path, err))
 			continue
@@ -223,8 +252,14 @@ func (c *cli) eachFile(at string, do func(path string) (api.Carried, error), tab
 		for i := range all {
 			table(w, all[i].File, &all[i].Carried)
 		}
+		if own > 0 {
+			row(w, fmt.Sprintf("passed over: %d of these files, which this broker has packed itself", own))
+		}
 	}); err != nil {
 		return err
+	}
+	if own == len(paths) {
+		return fmt.Errorf("%s: nothing to take: this broker has packed all files in it itself", at)
 	}
 	return errors.Join(wrong...)
 }
@@ -268,6 +303,8 @@ func unpackedTable(w io.Writer, path string, r *api.Carried) {
 	}
 	row(w, fmt.Sprintf("%d of %d records were news, and %d of %d files", r.Changed, r.Records, r.New, r.Blobs))
 	switch {
+	case r.Adopted && r.Lacking > 0:
+		row(w, fmt.Sprintf("this broker holds now all records that %s held then, and lacks %d files that these need", r.From, r.Lacking))
 	case r.Adopted:
 		row(w, "this broker holds now all that "+r.From+" held then")
 	case r.Whole:
@@ -383,6 +420,7 @@ func noteFrame(r *api.Carried, t carry.Type, b []byte) error {
 			return err
 		}
 		r.Records, r.Kinds, r.Left, r.Short, r.Whole = x.Records, x.Kinds, x.Left, x.Short, true
+		r.Missing = x.Missing
 	}
 	return nil
 }
@@ -396,6 +434,9 @@ func shownTable(w io.Writer, path string, r *api.Carried) {
 		row(w, "signed, of the city "+r.City[:min(12, len(r.City))])
 	default:
 		row(w, "not signed: its brokers belong to no city")
+	}
+	if r.City != "" && r.Trouble != "" && len(r.Words) == 0 {
+		return // nothing of it could be read
 	}
 	contentsRows(w, r)
 }

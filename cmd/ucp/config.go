@@ -17,6 +17,7 @@ import (
 
 	"github.com/urban-compute/ucp/gossip"
 	"github.com/urban-compute/ucp/identity"
+	"github.com/urban-compute/ucp/node"
 )
 
 // configCommand is `ucp config`.
@@ -89,6 +90,9 @@ func (f *agentFlags) checkPaths() error {
 	check("rpc-auth-file", err)
 	if _, err := identity.ReadWeb(f.tlsCert, f.tlsKey, f.tlsCA); err != nil {
 		m.add(fmt.Errorf("tls-cert, tls-key, tls-ca: %w", err))
+	}
+	for flag, entries := range map[string][]string{"join": f.join.entries, "retry-join": f.retryJoin.entries} {
+		check(flag, node.CheckJoin(f.bind, f.advertise, entries))
 	}
 	for flag, dir := range map[string]string{"http-socket": dirOf(f.httpSocket), "rpc-socket": dirOf(f.rpcSocket), "data-dir": f.dataDir} {
 		if dir != "" {

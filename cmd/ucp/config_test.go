@@ -29,6 +29,9 @@ func TestConfigCheck(t *testing.T) {
 		"emergency-strategy: never\n":           `ucp.yaml:1: emergency-strategy: "never": want one of emergency, keep`,
 		"bind: 10.0.0.1:7946\nname: [a, b\n":    "ucp.yaml:2",
 		"http-addr: 10.0.0.1:8000\nname: a-1\n": "insecure",
+
+		"name: a\nretry-join: [10.0.0.2]\n":                                       "ucp.yaml:2: retry-join: this broker is to listen at 127.0.0.1:7946 (--bind), which others can't reach, so that 10.0.0.2:7946 could not answer it",
+		"bind: 10.0.0.1:7946\ninsecure: true\nretry-join: [\"[fd00::1]:7946\"]\n": "ucp.yaml:3: retry-join: this broker's gossip is IPv4 (--bind 10.0.0.1:7946), and [fd00::1]:7946 is IPv6",
 	} {
 		got := s.run("config", "check", file(text))
 		require.Equal(t, 1, got.code, text)

@@ -401,6 +401,9 @@ func versionTable(w io.Writer, d *api.Data) {
 		}
 		row(w, v.Version, size, clockTime(v.At), v.Broker, dash(string(v.Job)), digest)
 	}
+	if d.Owner != "" {
+		row(w, fmt.Sprintf("%s belongs to %s, who has written it first", d.Name, d.Owner))
+	}
 }
 
 func (c *cli) dataRemoveCommand() *cobra.Command {

@@ -23,8 +23,9 @@ While it is active, jobs that name its ID or its type (ucp run --emergency), and
 with the labels that it selects, have its level at every broker in its scope. One of
 level high or critical makes these decide by the strategy "emergency", under which such
 jobs stop lower ones, unless another one is set meanwhile (ucp strategy set --help);
-under the others the level weighs in. It ends when it is cleared, or by itself when its time is
-over; what it had stopped goes on by itself.
+under the others the level weighs in. Such jobs are placed within the scope, and outside where
+there is room at once, or where less is before them. It ends when it is cleared, or by itself
+when its time is over; what it had stopped goes on by itself.
 
 A stock Serf command line does the same at any node:
   serf event ucp:emergency '{"type":"flood","level":"critical"}'
@@ -435,70 +436,6 @@ func shortTime(t clock.Time, now time.Time) string {
 		return t.Time().Format("15:04:05")
 	}
 	return t.Time().Format("2006-01-02 15:04")
-}
-
-func (c *cli) emergencyGetCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "get ID", Aliases: []string{"show"}, Short: "Show an emergency and its effects: which jobs were stopped, for which, for how long",
-		Example: "  ucp emergency get flood-3f9a21\n  ucp emergency get flood -o json", Args: exactArgs("an emergency's ID"), ValidArgsFunction: c.completeEmergencies(),
-		RunE: c.reading(func(ctx context.Context, client *api.Client, args []string) error {
-			e, err := client.Emergency(ctx, args[0])
-			if err != nil {
-				return err
-			}
-			return c.show(e, func(w io.Writer) { emergencyTable(w, &e) })
-		}),
-	}
-}
-
-func emergencyTable(w io.Writer, e *api.Emergency) {
-	field := func(name, value string) {
-		if value != "" && value != "-" {
-			row(w, name+":", value)
-		}
-	}
-	field("ID", string(e.ID))
-	field("Type", e.Type)
-	field("Level", e.Level)
-	field("State", emergencyState(e))
-	field("Scope", strings.Join(e.Scope, ", "))
-	field("Selects", strings.Join(e.Select, ", "))
-	field("Message", e.Message)
-	if e.DeclaredAt != 0 {
-		field("Declared", clockTime(e.DeclaredAt)+", last changed at "+dash(e.DeclaredBy))
-	}
-	field("Until", clockTime(e.Until))
-	if e.Cleared {
-		field("Cleared", clockTime(e.ClearedAt)+" at "+dash(e.ClearedBy))
-	}
-	for i, line := range reachLines(e) {
-		if i > 0 {
-			row(w, "", line)
-			continue
-		}
-		field("Reach", line)
-	}
-	if e.Heard {
-		field("Record", "not here yet: it is known from an event")
-	}
-	if len(e.Effects) == 0 {
-		field("Caused", "nothing: no running job had to make room")
-		return
-	}
-	caused := "1 pause of a job"
-	if e.Caused != 1 {
-		caused = fmt.Sprintf("%d pauses of jobs", e.Caused)
-	}
-	field("Caused", caused)
-	fmt.Fprintln(w)
-	row(w, "JOB", "NOW", "AT", "MODE", "FOR", "FROM", "TO", "LASTED")
-	for _, x := range e.Effects {
-		to := shortTime(x.To, e.AsOf)
-		if x.To == 0 {
-			to = "still"
-		}
-		row(w, x.Job, x.State, x.At, x.Mode, x.For, shortTime(x.From, e.AsOf), to, humanDuration(time.Duration(x.Lasted)))
-	}
 }
 
 const clearHelp = `Ends an emergency for good, everywhere. Jobs lose the level that they had from it at once,

@@ -213,12 +213,26 @@ JOB   NOW      AT  MODE     FOR   FROM      TO        LASTED
 low   running  b   suspend  crit  15:02:45  15:03:45  1m0s
 idle  queued   c   requeue  crit  15:04:00  still     5s
 `)
+	require.Contains(t, strings.Join(strings.Fields(got.out), " "), "Waits: no job of it, that is known here Caused:")
 	require.Contains(t, s.run("emergency", "show", "fire-1").out, "not here yet")
+	require.NotContains(t, s.run("emergency", "get", "quake-1").out, "Waits:", "it is over")
 	require.Contains(t, s.run("emergency", "get", "quake-1").out, "at c\n")
 	require.Contains(t, s.run("emergency", "get", "storm-1").out, "nothing: no running job")
 	require.Contains(t, s.run("emergency", "get", "flood-1", "-o", "json").out, `"lasted": "1m0s"`)
 	require.Equal(t, exitError, s.run("emergency", "get", "nobody").code)
 	require.Equal(t, exitError, s.run("emergency", "get").code)
+
+	// What was declared elsewhere at the same time, and does not stand.
+	e := &f.list.Emergencies[0]
+	require.NotContains(t, s.run("emergency", "get", "flood-1").out, "BUT")
+	e.Level, e.Scope = "low", []string{"district=7"}
+	e.PassedOver = &api.PassedOver{EmergencyTerms: api.EmergencyTerms{Level: "critical"}, DeclaredBy: "b1", DeclaredAt: clock.At(asOf)}
+	require.Contains(t, strings.Join(strings.Fields(s.run("emergency", "get", "flood-1").out), " "),
+		"BUT: level critical for all brokers was declared at b1 at 2026-01-31 15:04:05.000 UTC, neither having heard of the other, and does not stand: the later one does. Declare what is to be: `ucp emergency declare --id flood-1 --level critical`")
+	screen := screen{Coordination: api.Coordination{Name: "a", AsOf: asOf, Emergencies: []api.Emergency{*e}}}
+	require.Contains(t, screen.emergencyPanel().lines[0], "BUT level critical was declared at b1 meanwhile: `ucp emergency get flood-1`")
+	screen.Emergencies[0].PassedOver.Level = "low"
+	require.NotContains(t, screen.emergencyPanel().lines[0], "BUT", "it would be no other")
 }
 
 // What is in force stands in the status, and a job says what gives it its level and for whom it
@@ -246,6 +260,33 @@ func TestEmergenciesInOtherViews(t *testing.T) {
 	require.Contains(t, got, "because of flood-1")
 	require.Contains(t, got, "crit")
 	require.Contains(t, got, "other")
+}
+
+// Of an emergency that is active it is said which of its jobs wait, where, and why; those that only make room for it are listed as what it caused.
+func TestEmergencyGetSaysWhoWaits(t *testing.T) {
+	b, s := newFakeBroker(t)
+	threeJobs(b)
+	b.jobs["j1"].State, b.jobs["j1"].NoLevel, b.jobs["j1"].Why = job.StateQueued, "it belongs to flood-1 and has no level by it at b", "queued at b"
+	b.jobs["j2"].State, b.jobs["j2"].Emergency = job.StateRunning, "flood-1"
+	b.jobs["j3"].State, b.jobs["j3"].Emergency, b.jobs["j3"].NoLevel = job.StateQueued, "", ""
+	old := b.Config.Handler
+	e := api.Emergency{ID: "flood-1", Type: "flood", Level: "critical", Active: true, InScope: true, AsOf: asOf, Until: clock.At(asOf.Add(time.Hour))}
+	asked := ""
+	b.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/v1/emergencies/") {
+			b.reply(w, 200, e)
+			return
+		}
+		asked = r.URL.Query().Get("emergency")
+		old.ServeHTTP(w, r)
+	})
+	got := s.run("emergency", "get", "flood")
+	require.Equal(t, 0, got.code, got.errOut)
+	require.Equal(t, "flood-1", asked)
+	require.Regexp(t, `(?m)^Waits: +1 job$`, got.out)
+	require.Regexp(t, `j1.*, queued for .*: it belongs to flood-1 and has no level by it at b; queued at b`, got.out)
+	require.NotContains(t, got.out, "j2")
+	require.NotContains(t, got.out, "j3")
 }
 
 func TestEmergencyClear(t *testing.T) {

@@ -50,7 +50,7 @@ func enter(ctx context.Context, invite *identity.Invite, f city.Folder, name str
 	if err != nil {
 		return nil, got, err
 	}
-	m, err := f.Take(invite, city.Admitted{Admission: got.Admission, Authorities: got.Authorities, City: got.City, Keyring: got.Keyring, Brokers: got.Brokers, Gossip: got.Gossip})
+	m, err := f.Take(invite, city.Admitted{Admission: got.Admission, Authorities: got.Authorities, City: got.City, Keyring: got.Keyring, Brokers: got.Brokers, Gossip: got.Gossip, Adopted: got.Adopted})
 	return m, got, err
 }
 

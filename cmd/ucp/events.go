@@ -18,8 +18,9 @@ import (
 const eventsHelp = `Shows what happens, line by line, as the broker comes to know it: emergencies that are
 declared, changed, cleared or over; jobs that make room for others; nodes that come and go;
 brokers with which messages pass no longer, or again (health), or which take no jobs; changes
-of the strategy; results that do not count, since a job ran twice in a split. With --kinds job
-every job's states instead, all at once with
+of the strategy; results that do not count, since a job ran twice in a split (--kinds rejected;
+-o json calls them "kind": "job", "what": "rejected"). With --kinds job every job's states
+instead, these results among them, all at once with
 --kinds emergency,preemption,job,member,health,strategy,data. It goes on until it is interrupted, or the
 broker ends.
 
@@ -44,7 +45,7 @@ func (c *cli) eventsCommand() *cobra.Command {
 	var f watching
 	cmd := &cobra.Command{
 		Use: "events", Short: "Follow what happens: emergencies, preemptions, nodes, jobs", Long: eventsHelp,
-		Example: "  ucp events\n  ucp events --kinds emergency,preemption\n  ucp events --since 1h --no-follow\n  ucp events --job k7m2p9q4\n  ucp events --broker van-3 -o json", Args: exactArgs(), ValidArgsFunction: cobra.NoFileCompletions,
+		Example: "  ucp events\n  ucp events --kinds emergency,preemption\n  ucp events --kinds rejected --since 24h   # what ran twice\n  ucp events --since 1h --no-follow\n  ucp events --job k7m2p9q4\n  ucp events --broker van-3 -o json", Args: exactArgs(), ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	cmd.Flags().StringVar(&f.kinds, "kinds", "", "`KIND,...`: "+strings.Join(api.EventKinds, ", ")+" (default: all but job and data)")
 	cmd.Flags().StringVar(&f.job, "job", "", "only the states of the job `ID`, and who makes room for whom")

@@ -92,7 +92,11 @@ func jobTable(w io.Writer, j *api.Job) {
 		field("Attempts", attemptLine(&a, j.AsOf))
 	}
 	field("Submitted", clockTime(j.SubmittedAt))
-	field("Started", clockTime(j.StartedAt))
+	started := clockTime(j.StartedAt)
+	if p := wentOn(j); p != nil {
+		started += ", when it went on after a pause; it had begun before " + shortTime(p.From, j.AsOf)
+	}
+	field("Started", started)
 	field("Finished", clockTime(j.FinishedAt))
 	field("Took", took(j, j.AsOf))
 	specFields(field, j)
@@ -283,13 +287,16 @@ func copiesLine(c *api.Copies) string {
 	switch {
 	case len(c.Holders) > 0:
 		text += " (" + strings.Join(c.Holders, ", ") + ")"
-	case len(c.Silent) > 0:
+	case len(c.Silent)+len(c.GivenUp) > 0:
 		text += ": the output is out of reach, or LOST"
 	default:
 		text += ": the output is LOST"
 	}
 	if len(c.Silent) > 0 {
 		text += "; no answer of " + strings.Join(c.Silent, ", ")
+	}
+	if len(c.GivenUp) > 0 {
+		text += "; given up: " + strings.Join(c.GivenUp, ", ")
 	}
 	return text
 }

@@ -202,8 +202,24 @@ func took(j *api.Job, now time.Time) string {
 		return humanDuration(j.FinishedAt.Time().Sub(j.StartedAt.Time()))
 	case j.State.Final():
 		return "-"
+	case wentOn(j) != nil: // for how long before that nobody says who is not its broker
+		return ">" + ago(j.StartedAt, now)
 	}
 	return ago(j.StartedAt, now)
+}
+
+// wentOn is the pause after which a job that runs went on, nil if that is not when it is said to have started: its broker reports one thing
+// of it, and that it runs again takes the place of that it had begun.
+func wentOn(j *api.Job) *api.Pause {
+	const about = 2 * time.Second
+	if len(j.Pauses) == 0 || j.StartedAt == 0 || j.State.Final() {
+		return nil
+	}
+	p := &j.Pauses[len(j.Pauses)-1]
+	if p.Mode == job.Suspend && p.To != 0 && p.At == j.Executor && j.StartedAt.Time().Sub(p.To.Time()).Abs() < about {
+		return p
+	}
+	return nil
 }
 
 // shorten cuts a text to n characters, the last of which then says so.

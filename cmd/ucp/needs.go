@@ -47,7 +47,7 @@ var calls = map[string][]string{
 	"ucp debug bundle":             {"GET /v1/members", "GET /broker/debug"},
 	"ucp emergency clear":          {"DELETE /v1/emergencies/{id}"},
 	"ucp emergency declare":        {"POST /v1/emergencies"},
-	"ucp emergency get":            {"GET /v1/emergencies/{id}"},
+	"ucp emergency get":            {"GET /v1/emergencies/{id}", "GET /v1/jobs"},
 	"ucp emergency list":           {"GET /v1/emergencies"},
 	"ucp events":                   {"GET /v1/events", "GET /v1/jobs/{id}/events"},
 	"ucp health":                   {"GET /healthz", "GET /readyz"},

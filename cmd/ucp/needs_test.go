@@ -269,8 +269,9 @@ var hints = map[string][]string{
 
 // rarely are routes that a verb calls where the lines of the test do not lead.
 var rarely = map[string][]string{
-	"ucp":        {"GET /v1/emergencies"},                // of emergencies elsewhere
-	"ucp status": {"GET /v1/emergencies"},                // the same
-	"ucp top":    {"GET /v1/emergencies"},                // the same
-	"ucp run":    {"GET /v1/jobs", "GET /v1/recipients"}, // of an array that takes longer; with secrets, which take a login
+	"ucp":               {"GET /v1/emergencies"},                // of emergencies elsewhere
+	"ucp emergency get": {"GET /v1/jobs"},                       // of one that is active: which of its jobs wait
+	"ucp status":        {"GET /v1/emergencies"},                // the same
+	"ucp top":           {"GET /v1/emergencies"},                // the same
+	"ucp run":           {"GET /v1/jobs", "GET /v1/recipients"}, // of an array that takes longer; with secrets, which take a login
 }

@@ -159,6 +159,7 @@ func (c *cli) runJob(ctx context.Context, client *api.Client, f *runFlags, file 
 	// The submission does not wait for the end: once it is acknowledged, a
 	// broker that restarts, or an interrupt, costs nothing.
 	submit := func() (api.Submission, error) {
+		defer c.sayWhatItWaitsFor(ctx, client, f.after)()
 		return client.Submit(ctx, spec, api.SubmitOptions{ID: id, Timeout: f.ackWithin, Token: f.token})
 	}
 	s, err := submit()

@@ -36,6 +36,8 @@ type screen struct {
 	InAll   map[job.State]int `json:"in_all"`  // unfinished jobs, by state, each counted once; null: not known
 	Unknown []string          `json:"unknown"` // what could not be found out in time, and why
 
+	placeless []*api.JobList // queued at brokers that have left: nobody can take them, or they would be elsewhere
+
 	members []api.Member               // nil: not known
 	rows    map[string]json.RawMessage // metadata of brokers; nil: not known
 }
@@ -124,10 +126,25 @@ func readScreen(ctx context.Context, client *api.Client) (*screen, error) {
 		}
 		list("jobs at "+g.Name, &g.Jobs, api.ListOptions{Broker: g.Name, Since: since})
 	}
+	left := s.left()
+	s.placeless = make([]*api.JobList, len(left))
+	for i, name := range left {
+		list("jobs that wait at "+name, &s.placeless[i], api.ListOptions{Broker: name, States: []job.State{job.StateQueued, job.StateSuspended}})
+	}
 	work.Wait()
 	s.Gone = slices.DeleteFunc(s.Gone, func(g goneBroker) bool { return g.GivenUp && !g.holdsOn() })
 	slices.Sort(s.Unknown)
 	return s, nil
+}
+
+// left are the brokers that have left in good order and are not back, a few of them: it is rare that something still waits at one.
+func (s *screen) left() (out []string) {
+	for _, m := range s.members {
+		if (m.Status == "left" || m.Roll == "left" && m.Status != "alive") && m.HTTPAddr != "" && len(out) < screenShows {
+			out = append(out, m.Name)
+		}
+	}
+	return out
 }
 
 // soonEnough is for how long a job that was just submitted may start without alarm: other brokers than its own call it so for a second

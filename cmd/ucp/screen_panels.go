@@ -99,6 +99,9 @@ func (s *screen) emergencyPanel() panel {
 		if e.Message != "" {
 			text += ": " + e.Message
 		}
+		if p := e.PassedOver; p != nil && job.Level(p.Level) > job.Level(e.Level) {
+			text += fmt.Sprintf(". BUT level %s was declared at %s meanwhile: `ucp emergency get %s`", p.Level, cmp.Or(p.DeclaredBy, "a stock command line"), e.ID)
+		}
 		p.lines = append(p.lines, text)
 	}
 	if len(p.lines) == 0 {
@@ -118,7 +121,7 @@ func (s *screen) trustPanel() panel {
 			buts = append(buts, s.silence(name, &peer))
 		case peer.Answers == nil || !*peer.Answers:
 			mute++
-			buts = append(buts, name+" does not answer; last heard of at "+sinceText(time.Unix(peer.LastSeen, 0), s.AsOf))
+			buts = append(buts, name+" does not answer; last heard of at "+sinceText(time.Unix(peer.LastSeen, 0), s.AsOf)+s.byGossip(&peer))
 		case healthText(&peer) != "healthy":
 			buts = append(buts, name+": "+strings.TrimPrefix(healthText(&peer), "healthy, "))
 		}
@@ -150,9 +153,9 @@ func (s *screen) trustPanel() panel {
 	}
 	switch {
 	case all == 1 && len(buts) == 0:
-		p.lines = []string{fmt.Sprintf("yes, of %s alone: it has met no other broker", s.Name)}
+		p.lines = []string{fmt.Sprintf("yes, of %s alone: %s", s.Name, s.company())}
 	case seen < all:
-		p.alarm, p.lines = true, []string{fmt.Sprintf("NOT ALL OF IT: you see %d of %d brokers", seen, all)}
+		p.alarm, p.lines = true, []string{fmt.Sprintf("NOT ALL OF IT: you see %d of %d brokers", seen-mute, all)}
 	case mute > 0:
 		p.alarm, p.lines = true, []string{fmt.Sprintf("NOT SURE: at the moment %d of %d brokers answer", seen-mute, all)}
 	case len(buts) > 0 && all == 1:
@@ -166,6 +169,30 @@ func (s *screen) trustPanel() panel {
 	return p
 }
 
+// company says why a broker is the only one that takes part.
+func (s *screen) company() string {
+	var removed, left []string
+	for _, m := range s.members {
+		switch m.Roll {
+		case "removed":
+			removed = append(removed, m.Name)
+		case "left":
+			left = append(left, m.Name)
+		}
+	}
+	var parts []string
+	if len(removed) > 0 {
+		parts = append(parts, strings.TrimSuffix(abridged(removed), ":")+" given up")
+	}
+	if len(left) > 0 {
+		parts = append(parts, strings.TrimSuffix(abridged(left), ":")+" left")
+	}
+	if len(parts) == 0 {
+		return "it has met no other broker"
+	}
+	return "no other broker takes part (" + strings.Join(parts, "; ") + ")"
+}
+
 // silence says of a broker that is not well what is wrong with it, and since when it is silent, or when it was last heard.
 func (s *screen) silence(name string, peer *api.Peer) string {
 	text := name + " silent"
@@ -174,6 +201,11 @@ func (s *screen) silence(name string, peer *api.Peer) string {
 		text = name + ": " + healthText(peer)
 	case peer.Health != "" && !strings.HasPrefix(peer.Health, "silent"):
 		text = name + " " + peer.Health
+	case strings.Contains(peer.Health, "though it sends"): // it was heard, and does not answer
+		return name + " " + peer.Health
+	}
+	if peer.Answers != nil && *peer.Answers {
+		return text // what is wrong is not that it is silent
 	}
 	if peer.LastSeen == 0 {
 		return text + ", not heard of since " + s.Name + " started"
@@ -182,7 +214,19 @@ func (s *screen) silence(name string, peer *api.Peer) string {
 	if text != name+" silent" {
 		return text + "; last heard of at " + since
 	}
-	return text + " since " + since
+	return text + " since " + since + s.byGossip(peer)
+}
+
+// byGossip says how a silent broker is for gossip: its last message may have come long before it fell silent, where there was
+// nothing to say.
+func (s *screen) byGossip(peer *api.Peer) string {
+	switch {
+	case peer.InGossip:
+		return "; gossip still hears it"
+	case peer.GossipLost != nil:
+		return "; gossip lost it at " + sinceText(*peer.GossipLost, s.AsOf)
+	}
+	return ""
 }
 
 // sinceText is an instant, and how long ago that was.
@@ -298,6 +342,9 @@ func (s *screen) gonePanel() panel {
 // ended, or ran at another one.
 func (s *screen) elsewhere(j *api.Job, gone string) bool {
 	last := clock.At(time.Unix(s.PeerBrokers[gone].LastSeen, 0))
+	if lost := s.PeerBrokers[gone].GossipLost; lost != nil { // nothing is moved off it before
+		last = max(last, clock.At(*lost))
+	}
 	switch {
 	case j.Executor == gone:
 		return j.State.Final()
@@ -382,19 +429,32 @@ func (s *screen) roomPanel() panel {
 	if s.InAll == nil {
 		return panel{"Room", []string{text, "how many jobs run and wait is not known"}, true}
 	}
-	runs := s.InAll[job.StateRunning] + s.InAll[job.StateLoading] + s.InAll[job.StateStarting]
+	runs, starts := s.InAll[job.StateRunning], s.InAll[job.StateLoading]+s.InAll[job.StateStarting]
 	waits := s.InAll[job.StatePending] + s.InAll[job.StateQueued] + s.InAll[job.StateSuspended]
-	counts := jobsRun(runs)
-	if unsure := s.unsure(); unsure > 0 {
-		counts = fmt.Sprintf("%s, %d may still run at brokers that do not answer", jobsRun(max(runs-unsure, 0)), unsure)
+	unsure, begun := s.unsure()
+	counts := jobsRun(max(runs-unsure, 0))
+	switch starts = max(starts-begun, 0); {
+	case starts == 1:
+		counts += ", 1 starts"
+	case starts > 1:
+		counts += fmt.Sprintf(", %d start", starts)
+	}
+	if unsure += begun; unsure > 0 {
+		counts += fmt.Sprintf(", %d may still run at brokers that do not answer", unsure)
 	}
 	lines := []string{text}
 	if away := s.uncounted(); len(away) > 0 {
 		lines = append(lines, "what "+strings.Join(away, " and ")+" may have is not counted")
 	}
 	lines = append(lines, counts+", "+jobsWait(waits))
-	if n := s.InAll[job.StatePending]; n > 0 {
-		lines = append(lines, fmt.Sprintf("%d of these without a place: `ucp job list --state pending` says why", n))
+	n, states := s.InAll[job.StatePending], "pending"
+	for _, l := range s.placeless {
+		if l != nil && len(l.Jobs) > 0 {
+			n, states = n+len(l.Jobs), "pending,queued"
+		}
+	}
+	if n > 0 {
+		lines = append(lines, fmt.Sprintf("%d of these without a place: `ucp job list --state %s` says why", n, states))
 	}
 	return panel{title: "Room", lines: lines, alarm: free.CPU <= 0}
 }
@@ -409,19 +469,24 @@ func (s *screen) uncounted() (out []string) {
 	return out
 }
 
-// unsure counts the jobs that ran at brokers which are gone, and of which nobody here knows whether they still do.
-func (s *screen) unsure() (n int) {
+// unsure counts the jobs that ran, and those that had just been started, at brokers which are gone, and of which nobody here
+// knows whether they still do.
+func (s *screen) unsure() (ran, started int) {
 	for _, g := range s.Gone {
 		if g.Jobs == nil {
 			continue
 		}
 		for _, j := range g.Jobs.Jobs {
-			if j.Executor == g.Name && (j.State == job.StateRunning || j.State == job.StateLoading || j.State == job.StateStarting) {
-				n++
+			switch {
+			case j.Executor != g.Name:
+			case j.State == job.StateRunning:
+				ran++
+			case j.State == job.StateLoading || j.State == job.StateStarting:
+				started++
 			}
 		}
 	}
-	return n
+	return ran, started
 }
 
 // sandboxLines say which walls around jobs are missing at the broker that answers; around native jobs, where it runs such.

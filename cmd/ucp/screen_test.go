@@ -134,7 +134,7 @@ Failed     1 job in the last hour
            j2 pumps.wasm at b, 3m0s ago: exit code 3
 Room       0 of 4 cores and 8 GiB of 8 GiB free
            what van-3 may have is not counted
-           4 jobs run, 2 wait
+           3 jobs run, 1 starts, 2 wait
            1 of these without a place: `[1:] + "`ucp job list --state pending`" + ` says why
 As of      2026-01-31 15:04:05 UTC, as van-1 sees it; ` + "`ucp status --full`\n             shows more of that broker\n", ""}, s.run("status"))
 	for _, columns := range []int{0, 40, 80, 132} {
@@ -382,4 +382,53 @@ func TestScreenOfASilentBroker(t *testing.T) {
 	out = s.run().out
 	require.Contains(t, out, "Gone       perhaps van-2, silent since 15:04:04 (1s), with 1 job\n")
 	require.Contains(t, out, "Room       3.5 of 4 cores")
+}
+
+// Who is alone since the others were given up, or have left, has met some.
+func TestScreenOfWhoIsLeftAlone(t *testing.T) {
+	b, s := newFakeBroker(t)
+	b.status = api.Coordination{CoordinatorRunning: true, Name: "van-1", AsOf: asOf}
+	b.metadata = offering("van-1", 4000, 500)
+	b.members.Members = []api.Member{
+		{Name: "van-1", Roll: "open", Status: "alive", Self: true}, {Name: "van-2", Roll: "removed", Status: "failed"},
+		{Name: "van-3", Roll: "left", Status: "left", HTTPAddr: "van-3:8000"},
+	}
+	require.Contains(t, s.run().out, "yes, of van-1 alone: no other broker takes part (van-2 given up;\n             van-3 left)\n")
+
+	// What is queued at a broker that has left has no place.
+	b.counts = map[job.State]int{job.StateQueued: 2}
+	j := ended("j1", job.StateQueued, nil, "")
+	j.Executor = "van-3"
+	b.jobs["j1"] = &j
+	require.Contains(t, s.run().out, "0 jobs run, 2 wait\n           1 of these without a place: `ucp job list --state pending,queued`\n             says why\n")
+}
+
+// The number of brokers that are seen leaves out who does not answer, beside who is silent; and each is said as it is.
+func TestScreenOfWhoIsSilentHowLong(t *testing.T) {
+	b, s := newFakeBroker(t)
+	yes, no, lost := true, false, asOf.Add(-5*time.Second)
+	seen := asOf.Add(-48 * time.Second).Unix()
+	b.status = api.Coordination{
+		CoordinatorRunning: true, Name: "a", AsOf: asOf, TotalPeers: 4, HealthyPeers: 1, UnhealthyPeers: 3,
+		PeerBrokers: map[string]api.Peer{
+			"b": {Healthy: true, LastSeen: seen, Answers: &no, InGossip: true},
+			"c": {Health: "silent for 48s; gossip lost it 5s ago", LastSeen: seen, GossipLost: &lost},
+			"d": {Health: "can't reach this broker at a:1 (7 messages without an answer): is that port open to it?", LastSeen: seen, Answers: &yes},
+			"e": {Health: "silent for 48s to our messages, though it sends some", LastSeen: asOf.Unix(), InGossip: true},
+		},
+	}
+	b.members.Members = []api.Member{{Name: "c", Roll: "open", Status: "failed", Away: true, AwaySince: &lost}}
+	at := func(id string, started time.Time) {
+		j := ended(id, job.StateRunning, nil, "")
+		j.Executor, j.StartedAt, j.Attempts = "b", clock.At(started), []api.Attempt{{Executor: "c"}}
+		b.jobs[id] = &j
+	}
+	at("j1", lost.Add(-time.Second))
+	at("j2", lost.Add(time.Second))
+	out := strings.Join(strings.Fields(s.run().out), " ")
+	require.Contains(t, out, "NOT ALL OF IT: you see 1 of 5 brokers")
+	require.Contains(t, out, "b does not answer; last heard of at 15:03:17 (48s); gossip still hears it")
+	require.Contains(t, out, "c silent since 15:03:17 (48s); gossip lost it at 15:04:00 (5s)")
+	require.Contains(t, out, "d can't reach this broker at a:1 (7 messages without an answer): is that port open to it? e silent for 48s to our messages, though it sends some Urgent")
+	require.Contains(t, out, "c since 15:04:00 (5s), with 1 job j2: now running at b", "the other one was moved off before that")
 }

@@ -119,6 +119,25 @@ func threeJobs(b *fakeBroker) {
 	b.jobs["j3"].Why, b.jobs["j3"].Executor, b.jobs["j3"].StartedAt = "no broker meets\tgpu", "", 0
 }
 
+// Of a job that went on after a pause it is not said that it has run since then only.
+func TestTookAfterAPause(t *testing.T) {
+	at := func(ago time.Duration) clock.Time { return clock.At(asOf.Add(-ago)) }
+	j := api.Job{State: job.StateRunning, Executor: "b", StartedAt: at(5 * time.Second), Pauses: []api.Pause{{At: "b", Mode: job.Suspend, From: at(time.Minute), To: at(5 * time.Second)}}, AsOf: asOf}
+	require.Equal(t, ">5s", took(&j, asOf))
+	b, s := newFakeBroker(t)
+	j.ID = "j1"
+	b.jobs["j1"] = &j
+	require.Contains(t, strings.Join(strings.Fields(s.run("job", "get", "j1").out), " "), "UTC, when it went on after a pause; it had begun before 15:03:05")
+	for _, change := range []func(p *api.Pause){
+		func(p *api.Pause) { p.At = "c" }, func(p *api.Pause) { p.Mode = job.Requeue }, func(p *api.Pause) { p.To = 0 }, func(p *api.Pause) { p.To = at(30 * time.Second) },
+	} {
+		other := j
+		other.Pauses = []api.Pause{j.Pauses[0]}
+		change(&other.Pauses[0])
+		require.Equal(t, "5s", took(&other, asOf), "it was started then")
+	}
+}
+
 func TestJobList(t *testing.T) {
 	b, s := newFakeBroker(t)
 	require.Equal(t, ran{0, "no jobs\n", ""}, s.run("job", "list"))
@@ -206,6 +225,8 @@ func TestCopiesLine(t *testing.T) {
 	for want, c := range map[string]api.Copies{
 		"3, 2 are wanted (n1, n2, n3)":                                 {Want: 2, Holders: []string{"n1", "n2", "n3"}},
 		"2 of 3 (n1, n3)":                                              {Want: 3, Holders: []string{"n1", "n3"}},
+		"1 of 1 (n1); given up: n2, n3":                                {Want: 1, Holders: []string{"n1"}, GivenUp: []string{"n2", "n3"}},
+		"0 of 1: the output is out of reach, or LOST; given up: n2":    {Want: 1, GivenUp: []string{"n2"}},
 		"1 of 3 (n1); no answer of n2, n3":                             {Want: 3, Holders: []string{"n1"}, Silent: []string{"n2", "n3"}},
 		"0 of 2: the output is LOST":                                   {Want: 2},
 		"0 of 2: the output is out of reach, or LOST; no answer of n2": {Want: 2, Silent: []string{"n2"}},

@@ -3,25 +3,19 @@ package submit
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
-	"net/http"
+	"strings"
 	"sync"
-	"sync/atomic"
-	"time"
-
-	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/urban-compute/ucp/city"
 	"github.com/urban-compute/ucp/executor"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/node"
 	"github.com/urban-compute/ucp/node/httpd"
+	"github.com/urban-compute/ucp/test/load"
 )
 
 // clients is how many keep-alive connections submit at once.
@@ -95,69 +89,7 @@ func (noRunner) Close() error               { return nil }
 func (noRunner) Probe(context.Context) error { return nil }
 
 // servePipeline is one stage of the bare pipeline; args: its name, its folder, and
-// the next stage's address if there is one. For each request it syncs the body to
-// Pebble with a Set of its own (Pebble lets concurrent ones share an fsync), forwards
-// it to the next stage over a kept connection, and answers.
+// the next stage's address if there is one.
 func servePipeline(args []string, up func(addresses), stop <-chan struct{}) error {
-	db, err := pebble.Open(args[1], &pebble.Options{Logger: noLog{}})
-	if err != nil {
-		return err
-	}
-	next := ""
-	if len(args) > 2 {
-		next = "http://" + args[2] + "/"
-	}
-	forward := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: clients, DisableCompression: true}}
-	var last atomic.Uint64
-	server := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := stage(r, db, last.Add(1), forward, next); err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
-		w.WriteHeader(http.StatusCreated)
-		_, _ = io.WriteString(w, `{"replicas":2}`) // who went away misses it
-	})}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	up(addresses{HTTP: l.Addr().String()})
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }()
-	<-stop
-	err = server.Close()
-	<-served
-	return errors.Join(err, db.Close())
+	return load.ServePipeline(args[1], strings.Join(args[2:], ""), func(addr string) { up(addresses{HTTP: addr}) }, stop)
 }
-
-func stage(r *http.Request, db *pebble.DB, n uint64, forward *http.Client, next string) error {
-	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, 16<<10))
-	if err != nil {
-		return err
-	}
-	if err := db.Set(binary.BigEndian.AppendUint64([]byte("r"), n), body, pebble.Sync); err != nil || next == "" {
-		return err
-	}
-	req, err := http.NewRequestWithContext(r.Context(), http.MethodPost, next, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	resp, err := forward.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-		return err
-	}
-	if resp.StatusCode != http.StatusCreated {
-		return errors.New("the next stage says " + resp.Status)
-	}
-	return nil
-}
-
-type noLog struct{}
-
-func (noLog) Infof(string, ...any)         {}
-func (noLog) Errorf(string, ...any)        {}
-func (noLog) Fatalf(f string, args ...any) { panic(fmt.Sprintf(f, args...)) }

@@ -35,7 +35,7 @@ func BenchmarkSubmitPipeline(b *testing.B) {
 			s, _ := brokersRound(b, true, false)
 			spread = append(spread, s)
 			b.Logf("round %d: one broker %.0f/s p50 %v p99 %v; half load %.0f/s p50 %v p99 %v; all brokers %.0f/s p50 %v p99 %v; bare pipeline %.0f/s p50 %v p99 %v", i+1,
-				o.rate, o.p50, o.p99, h.rate, h.p50, h.p99, s.rate, s.p50, s.p99, bare[i].rate, bare[i].p50, bare[i].p99)
+				o.Rate, o.P50, o.P99, h.Rate, h.P50, h.P99, s.Rate, s.P50, s.P99, bare[i].Rate, bare[i].P50, bare[i].P99)
 		}
 		b.ReportMetric(float64(median(spread, cpu))/float64(time.Microsecond), "spread-cpu-us/job")
 		b.ReportMetric(float64(median(bare, cpu))/float64(time.Microsecond), "bare-cpu-us/job")
@@ -66,16 +66,16 @@ func BenchmarkSubmitSecured(b *testing.B) {
 				steady[which] = append(steady[which], pacedRound(b, which == 1, paced))
 			}
 			open, secured := steady[0][i], steady[1][i]
-			rates = append(rates, fast[1][i].rate/fast[0][i].rate)
-			p50s = append(p50s, float64(secured.p50)/float64(open.p50))
+			rates = append(rates, fast[1][i].Rate/fast[0][i].Rate)
+			p50s = append(p50s, float64(secured.P50)/float64(open.P50))
 			cpus = append(cpus, float64(secured.cpu)/float64(open.cpu))
 			b.Logf("round %d: open %.0f/s, at %d/s p50 %v p99 %v, CPU %v a job; secured %.0f/s, p50 %v p99 %v, CPU %v a job", i+1,
-				fast[0][i].rate, paced, open.p50, open.p99, open.cpu, fast[1][i].rate, secured.p50, secured.p99, secured.cpu)
+				fast[0][i].Rate, paced, open.P50, open.P99, open.cpu, fast[1][i].Rate, secured.P50, secured.P99, secured.cpu)
 		}
 		self := func(x float64) float64 { return x }
 		for which, name := range []string{"open", "secured"} {
 			b.ReportMetric(median(fast[which], rate), name+"/s")
-			b.ReportMetric(float64(median(steady[which], func(f figures) time.Duration { return f.p50 }))/float64(time.Millisecond), name+"-p50-ms")
+			b.ReportMetric(float64(median(steady[which], func(f figures) time.Duration { return f.P50 }))/float64(time.Millisecond), name+"-p50-ms")
 			b.ReportMetric(float64(median(steady[which], cpu))/float64(time.Microsecond), name+"-cpu-us/job")
 		}
 		b.ReportMetric(median(rates, self), "rate-ratio")
@@ -90,11 +90,11 @@ func report(b *testing.B, what string, list []figures) {
 		return float64(median(list, of)) / float64(time.Millisecond)
 	}
 	b.ReportMetric(median(list, rate), what+"/s")
-	b.ReportMetric(ms(func(f figures) time.Duration { return f.p50 }), what+"-p50-ms")
-	b.ReportMetric(ms(func(f figures) time.Duration { return f.p99 }), what+"-p99-ms")
+	b.ReportMetric(ms(func(f figures) time.Duration { return f.P50 }), what+"-p50-ms")
+	b.ReportMetric(ms(func(f figures) time.Duration { return f.P99 }), what+"-p99-ms")
 }
 
-func rate(f figures) float64 { return f.rate }
+func rate(f figures) float64 { return f.Rate }
 
 // cpu is what changes least when others use the machine at the same time.
 func cpu(f figures) time.Duration { return f.cpu }
@@ -125,7 +125,7 @@ func brokersRound(b *testing.B, all, secured bool) (full, half figures) {
 	list, stops := brokers(b, all, secured)
 	full = closedLoop(b, list, warmup, measured)
 	if !all && !secured {
-		half = openLoop(b, list, full.rate/2, measured)
+		half = openLoop(b, list, full.Rate/2, measured)
 	}
 	full.cpu = perJob(list, stops...)
 	return full, half

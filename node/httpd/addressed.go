@@ -49,6 +49,7 @@ func (srv *Server) addressed(next http.Handler) http.Handler {
 			}
 		}
 		if isFor(r, srv.host.Actor()) {
+			srv.sayUnanswered(w, r)
 			next.ServeHTTP(w, r)
 			return
 		}

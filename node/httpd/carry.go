@@ -95,17 +95,18 @@ func (srv *Server) handleUnpack(w http.ResponseWriter, r *http.Request) error {
 	orderOf(r).none = look
 	report, err := srv.host.Unpack(r.Context(), r.Body, look)
 	orderOf(r).which, orderOf(r).detail = report.From, report.ID
+	// Who is still sending would see a broken connection, and not the answer: so what is on its way is read, up to a bound, whether the file was
+	// refused, or is of no use from somewhere on.
+	_, _ = io.CopyN(io.Discard, r.Body, readAfterAnswer)
 	if err != nil {
-		// Who is still sending would see a broken connection, and not why: so what is on its way is read, up to a bound.
-		_, _ = io.CopyN(io.Discard, r.Body, readAfterRefusal)
 		return carryError(err)
 	}
 	writeJSON(w, http.StatusOK, report)
 	return nil
 }
 
-// readAfterRefusal is how much of a file is read that was refused.
-const readAfterRefusal = 64 << 20
+// readAfterAnswer is how much of a file is read behind the place where its use ends.
+const readAfterAnswer = 64 << 30
 
 // handleWord says what this broker says of itself to whom it does not reach (rule B3).
 func (srv *Server) handleWord(w http.ResponseWriter, r *http.Request) error {

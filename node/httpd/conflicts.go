@@ -185,7 +185,7 @@ func (srv *Server) handleConflictStatistics(w http.ResponseWriter, r *http.Reque
 // used is how much of what this broker offers is used: CPU and memory as measured of
 // the running workers, io as asked for.
 func (srv *Server) used(row wire.Metadata) api.Usage {
-	cpu, memory := srv.host.Used()
+	cpu, memory, _ := srv.host.Used()
 	return api.Usage{
 		CPU:    percent(cpu*1000, float64(srv.cfg.Capabilities.Capacity.CPU)),
 		Memory: percent(memory, float64(srv.cfg.Capabilities.Capacity.Memory)),

@@ -34,10 +34,11 @@ func (srv *Server) copies(ctx context.Context, r *job.Record) (*api.Copies, erro
 	ctx, cancel := context.WithTimeout(ctx, copiesWithin)
 	defer cancel()
 	out := &api.Copies{Holders: []string{}, Silent: srv.gone()}
+	out.GivenUp = srv.givenUp()
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	members := slices.DeleteFunc(srv.host.Brokers(), func(m membership.Member) bool {
-		return m.Name == srv.cfg.Name || m.Status == membership.Left || slices.Contains(out.Silent, m.Name)
+		return m.Name == srv.cfg.Name || m.Status == membership.Left || slices.Contains(out.Silent, m.Name) || slices.Contains(out.GivenUp, m.Name)
 	})
 	for _, m := range append(members, membership.Member{Name: srv.cfg.Name}) {
 		wg.Go(func() {
@@ -67,6 +68,18 @@ func (srv *Server) gone() []string {
 			out = append(out, name)
 		}
 	}
+	return out
+}
+
+// givenUp lists, sorted, the brokers that operators have given up and that are not back: nobody waits for what they hold.
+func (srv *Server) givenUp() (out []string) {
+	enrolled := srv.roll()
+	for _, m := range srv.host.Brokers() {
+		if m.Status == membership.Failed && enrolled[m.Name].GivenUp() {
+			out = append(out, m.Name)
+		}
+	}
+	slices.Sort(out)
 	return out
 }
 

@@ -53,6 +53,14 @@ func TestCopies(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, &api.Copies{Want: 3, Holders: []string{"a", "c"}, Silent: []string{"d", "e"}}, got)
 
+	// Who was given up, and is not back, is not waited for, and may hold it.
+	host.names = []string{"a", "b"}
+	host.failed = []string{"f"}
+	got, err = srv.copies(t.Context(), r)
+	require.NoError(t, err)
+	require.Equal(t, &api.Copies{Want: 3, Holders: []string{"a"}, Silent: []string{"e"}, GivenUp: []string{"f"}}, got)
+	host.failed = nil
+
 	host.held["a"], host.names, host.overview = nil, []string{"a", "b"}, nil
 	got, err = srv.copies(t.Context(), r)
 	require.NoError(t, err)

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/urban-compute/ucp/access"
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/clock"
@@ -72,8 +73,9 @@ func (srv *Server) handlePutData(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	c := callerOf(r)
 	done, err := ask[*broker.DataWritten](r.Context(), srv, func(t broker.Token) broker.Input {
-		return broker.PutData{Token: t, Name: name, Content: content, If: known, Past: past}
+		return broker.PutData{Token: t, Name: name, Content: content, If: known, Past: past, By: c.name, Any: c.scopes.Has(access.Operate)}
 	})
 	if err != nil {
 		return err
@@ -329,7 +331,7 @@ func (srv *Server) listData(w http.ResponseWriter, r *http.Request, prefix strin
 
 // dataView is how a name is shown.
 func dataView(r *data.Record) api.Data {
-	out := api.Data{Name: string(r.Name), Versions: []api.DataVersion{}}
+	out := api.Data{Name: string(r.Name), Owner: r.Owner(), Versions: []api.DataVersion{}}
 	for _, v := range r.Versions {
 		x := api.DataVersion{Version: v.Dot.String(), At: clock.TimeOf(v.At), Broker: v.Dot.Actor.Broker()}
 		if c := v.Content; c != nil {
@@ -355,6 +357,14 @@ func noSuchData(v *broker.NoSuchData) error {
 		return fail(http.StatusNotFound, api.CodeNotFound, "data %s was removed", v.Name)
 	}
 	return fail(http.StatusNotFound, api.CodeNotFound, "no data %s is known here%s", v.Name, meant(v.Nearest))
+}
+
+// dataOwned says that a name is somebody else's.
+func dataOwned(v *broker.DataOwned) error {
+	if v.Job {
+		return fail(http.StatusForbidden, api.CodeForbidden, "named_outputs: data %s belongs to %s, who has written it first: a job writes it that %[2]s submits", v.Name, v.Owner)
+	}
+	return fail(http.StatusForbidden, api.CodeForbidden, "data %s belongs to %s, who has written it first: to write it takes that name, or the scope %s", v.Name, v.Owner, access.Operate)
 }
 
 // dataConflict says that a name stands for another version than the request takes for its latest.

@@ -114,12 +114,16 @@ func (srv *Server) claim(w http.ResponseWriter, r *http.Request, in func(broker.
 	e := srv.emergencyView(d.View, srv.cfg.Now())
 	e.Replicas, e.Degraded = d.Replicas, d.Degraded
 	if was := d.Was; was != nil && was.Version.Seq > 0 {
-		e.Was = &api.EmergencyTerms{
-			Type: was.Terms.Type, Level: job.LevelName(was.Terms.Level), Scope: orEmpty(was.Terms.Scope), Select: orEmpty(was.Terms.Select), Message: was.Terms.Message,
-		}
+		terms := termsView(&was.Terms)
+		e.Was = &terms
 	}
 	writeJSON(w, status, e)
 	return nil
+}
+
+// termsView is how terms are shown.
+func termsView(t *emergency.Terms) api.EmergencyTerms {
+	return api.EmergencyTerms{Type: t.Type, Level: job.LevelName(t.Level), Scope: orEmpty(t.Scope), Select: orEmpty(t.Select), Message: t.Message}
 }
 
 func (srv *Server) handleEmergencies(w http.ResponseWriter, r *http.Request) error {
@@ -162,6 +166,9 @@ func (srv *Server) emergencyView(v *broker.EmergencyView, asOf time.Time) api.Em
 	}
 	if r.Finished() {
 		e.ClearedAt, e.ClearedBy = clock.TimeOf(r.Cleared[0].At), r.Cleared[0].By.Broker()
+	}
+	if p := v.Passed; p != nil {
+		e.PassedOver = &api.PassedOver{EmergencyTerms: termsView(&p.Terms), DeclaredBy: p.Version.By.Broker(), DeclaredAt: clock.TimeOf(p.Version.At)}
 	}
 	if v.Reach != nil {
 		e.OfBrokers, e.Unmet, e.Away = v.Reach.Of, v.Reach.Unmet, v.Reach.Away

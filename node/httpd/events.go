@@ -256,22 +256,23 @@ func (srv *Server) handleEvents(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	all := r.URL.Query().Get("kinds") == ""
-	return srv.stream(w, r, slices.ContainsFunc(kinds, frequent), func(x broker.Note) bool {
-		return slices.Contains(kinds, x.Kind) || all && rejected(x)
-	})
+	return srv.stream(w, r, slices.ContainsFunc(kinds, frequent), func(x broker.Note) bool { return isOf(x, kinds) })
+}
+
+// isOf reports whether a note is of one of these kinds; a result that does not count is of two.
+func isOf(x broker.Note, kinds []string) bool {
+	return slices.Contains(kinds, x.Kind) || rejected(x) && slices.Contains(kinds, api.Rejected)
 }
 
 // rejected reports whether a note is of a result that does not count: of what becomes of jobs these are few, and what an operator wants to
 // know after a split.
-func rejected(x broker.Note) bool { return x.Kind == "job" && x.What == "rejected" }
+func rejected(x broker.Note) bool { return x.Kind == "job" && x.What == api.Rejected }
 
 // frequent are the kinds of which there may be thousands a second: the states of jobs, and versions of named data. The core tells of
 // them only as long as somebody asks.
 func frequent(kind string) bool { return kind == "job" || kind == "data" }
 
-// eventKinds reads which events are asked for: all but what is frequent, unless ?kinds= says otherwise. Who names none is told of
-// results that do not count, too.
+// eventKinds reads which events are asked for: all but what is frequent, unless ?kinds= says otherwise.
 func eventKinds(r *http.Request) ([]string, error) {
 	s := r.URL.Query().Get("kinds")
 	if s == "" {

@@ -134,10 +134,15 @@ func TestKindsOfEvents(t *testing.T) {
 		require.NoError(t, err)
 		return kinds
 	}
-	require.Equal(t, []string{"emergency", "preemption", "member", "health", "strategy"}, kinds(""))
+	require.Equal(t, []string{"emergency", "preemption", "member", "health", "strategy", "rejected"}, kinds(""))
 	require.Equal(t, []string{"health", "job"}, kinds("?kinds=health,job"))
 	_, err := eventKinds(httptest.NewRequest("GET", "/v1/events?kinds=helth", nil))
 	require.ErrorContains(t, err, "did you mean health?")
+
+	late, state := broker.Note{Kind: "job", What: "rejected"}, broker.Note{Kind: "job", What: "succeeded"}
+	for query, want := range map[string][2]bool{"": {true, false}, "?kinds=rejected": {true, false}, "?kinds=job": {true, true}, "?kinds=member,health": {false, false}} {
+		require.Equal(t, want, [2]bool{isOf(late, kinds(query)), isOf(state, kinds(query))}, "a result that does not count, and a state, with %q", query)
+	}
 
 	told := 0 // a Note without a kind that can be asked for would be seen by nobody
 	for _, dir := range []string{".", "..", "../../broker"} {

@@ -1,6 +1,7 @@
 package httpd
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -40,6 +41,8 @@ type health struct {
 	kind   healthKind
 	reason string    // what is wrong, for people, but for the time; "" of a healthy one
 	since  time.Time // its last good exchange, where that is what is wrong; zero is not since our start
+	lost   time.Time // when gossip lost it, where that is known
+	gossip bool      // gossip hears it
 	leaves bool      // it is about to leave: that it answers no more is no news
 }
 
@@ -55,6 +58,7 @@ const (
 	foreign     healthKind = "foreign"     // it speaks another protocol
 	addressless healthKind = "addressless" // it names no address that can be called
 	revoked     healthKind = "revoked"     // it was shut out of the city, or given up
+	unreached   healthKind = "unreached"   // its messages do not reach this broker, though it answers ours
 )
 
 // text says it to people.
@@ -63,10 +67,25 @@ func (h health) text(now time.Time) string {
 	case h.kind != silent:
 		return h.reason
 	case h.since.IsZero():
-		return "silent since this broker's start"
+		return "silent since this broker's start" + h.byGossip(now)
 	}
-	return fmt.Sprintf("silent for %s%s", max(now.Sub(h.since), 0).Round(time.Second), h.reason)
+	return fmt.Sprintf("silent for %s%s", secondsAgo(h.since, now), cmp.Or(h.reason, h.byGossip(now)))
 }
+
+// byGossip says how a silent broker is for gossip: where there was nothing to say, the last message may have come long before
+// the broker fell silent.
+func (h health) byGossip(now time.Time) string {
+	switch {
+	case h.gossip:
+		return "; gossip still hears it"
+	case !h.lost.IsZero():
+		return fmt.Sprintf("; gossip lost it %s ago", secondsAgo(h.lost, now))
+	}
+	return ""
+}
+
+// secondsAgo is how long an instant was ago, to the second, and not less than 0.
+func secondsAgo(at, now time.Time) time.Duration { return max(now.Sub(at), 0).Round(time.Second) }
 
 // unansweredToSilent is how many messages in a row a broker may leave unanswered until it counts as silent.
 const unansweredToSilent = 2
@@ -78,7 +97,7 @@ func (srv *Server) silence() time.Duration { return max(5*srv.cfg.SyncInterval, 
 // healthOf judges a broker by what is known of it.
 func (srv *Server) healthOf(m *membership.Member, k Contact, protocols string, now time.Time) health {
 	if k.Actor != "" && m.Actor != "" && k.Actor != m.Actor {
-		k.Failing, k.Stranger, k.Refused = 0, "", "" // that was its earlier start
+		k.Failing, k.Stranger, k.Refused, k.Unanswered = 0, "", "", 0 // that was its earlier start
 	}
 	lowest, highest := Protocols(protocols)
 	there := m.Status == membership.Alive || srv.proven(m.Name)
@@ -106,6 +125,9 @@ func (srv *Server) healthOf(m *membership.Member, k Contact, protocols string, n
 		return health{kind: silent, since: k.Seen}
 	case k.Seen.IsZero():
 		return health{kind: unheard, reason: "not heard yet"}
+	case k.Unanswered > 0 && now.Sub(k.UnansweredFrom) >= unansweredFor:
+		at, _ := srv.host.Addresses()
+		return health{kind: unreached, reason: fmt.Sprintf("can't reach this broker at %s (%d messages without an answer): is that port open to it?", at, k.Unanswered)}
 	}
 	return health{kind: healthy, reason: string(healthy)}
 }
@@ -133,14 +155,18 @@ func (srv *Server) healths(now time.Time) map[string]health {
 	}
 	met, _ := srv.host.Contacts()
 	out := map[string]health{}
+	roll := srv.roll()
 	for _, m := range srv.others() {
 		h := srv.healthOf(&m, met[m.Name], tags[m.Name], now)
-		h.leaves = m.Draining
+		h.leaves, h.gossip = m.Draining, m.Status == membership.Alive
+		if !h.gossip && roll[m.Name].Absent {
+			h.lost = roll[m.Name].Since
+		}
 		out[m.Name] = h
 	}
-	for name, m := range srv.roll() { // Serf has dropped it, and it counts all the same
+	for name, m := range roll { // Serf has dropped it, and it counts all the same
 		if _, known := out[name]; m.Absent && !known && name != srv.cfg.Name {
-			out[name] = health{kind: silent, since: met[name].Seen}
+			out[name] = health{kind: silent, since: met[name].Seen, lost: m.Since}
 		}
 	}
 	return out

@@ -3,6 +3,7 @@ package httpd
 import (
 	"bytes"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/gossip"
 	"github.com/urban-compute/ucp/job"
 )
@@ -42,6 +44,8 @@ func (h *healthHost) WorkerMemory() *api.WorkerMemory { return nil }
 func (h *healthHost) Sandbox() *api.Sandbox           { return nil }
 func (h *healthHost) ModuleSandbox() *api.Sandbox     { return nil }
 func (h *healthHost) Brokers() []membership.Member    { return []membership.Member{h.member} }
+func (h *healthHost) Contact(string) Contact          { return h.contact }
+func (h *healthHost) Addresses() (string, string)     { return "a:1", "a:2" }
 func (h *healthHost) Contacts() (map[string]Contact, time.Time) {
 	return map[string]Contact{"b": h.contact}, time.Time{}
 }
@@ -62,22 +66,30 @@ func TestHealth(t *testing.T) {
 		"messages pass": {func(*healthHost) {}, healthy, "healthy"},
 		"one was lost":  {func(h *healthHost) { h.contact.Failing = 1 }, healthy, "healthy"},
 		"not heard":     {func(h *healthHost) { h.contact = Contact{} }, unheard, "not heard yet"},
-		"gossip only":   {func(h *healthHost) { h.contact = Contact{Failing: 2} }, silent, "silent since this broker's start"},
+		"gossip only":   {func(h *healthHost) { h.contact = Contact{Failing: 2} }, silent, "silent since this broker's start; gossip still hears it"},
 		"no answers": {func(h *healthHost) {
 			h.contact.Failing, h.contact.Seen, h.contact.Answered = 2, ago(31*time.Second), ago(31*time.Second)
-		}, silent, "silent for 31s"},
-		"it hears nothing":      {func(h *healthHost) { h.contact.Failing, h.contact.Answered = 2, ago(31*time.Second) }, silent, "silent for 31s to our messages, though it sends some"},
-		"nobody tried":          {func(h *healthHost) { h.contact.Seen = ago(6 * time.Minute) }, silent, "silent for 6m0s"},
-		"gone":                  {func(h *healthHost) { h.member.Status = membership.Failed }, silent, "silent for 1s"},
-		"gone, but it writes":   {func(h *healthHost) { h.member.Status, h.overview.Proven = membership.Failed, []string{"b"} }, healthy, "healthy"},
-		"another one":           {func(h *healthHost) { h.contact.Stranger = "n1~7" }, stranger, "at its address n1 answers"},
-		"another start":         {func(h *healthHost) { h.contact.Stranger = "b~7" }, stranger, "at its address another start of it answers"},
-		"refused":               {func(h *healthHost) { h.contact.Refused = "the clock is too long" }, refusing, "refuses us: the clock is too long"},
-		"of its earlier start":  {func(h *healthHost) { h.contact.Actor, h.contact.Failing, h.contact.Refused = "b~0", 9, "x" }, healthy, "healthy"},
-		"of this start":         {func(h *healthHost) { h.contact.Actor, h.contact.Refused = "b~1", "x" }, refusing, "refuses us: x"},
-		"a newer protocol":      {func(h *healthHost) { h.proto = "10-11" }, foreign, "speaks protocol 10, we speak 9"},
-		"the next protocol too": {func(h *healthHost) { h.proto = "1-11" }, healthy, "healthy"},
-		"no address":            {func(h *healthHost) { h.member.HTTPAddr = "" }, addressless, "names no HTTP address that can be called"},
+		}, silent, "silent for 31s; gossip still hears it"},
+		"it hears nothing": {func(h *healthHost) { h.contact.Failing, h.contact.Answered = 2, ago(31*time.Second) }, silent, "silent for 31s to our messages, though it sends some"},
+		"nobody tried":     {func(h *healthHost) { h.contact.Seen = ago(6 * time.Minute) }, silent, "silent for 6m0s; gossip still hears it"},
+		"gone":             {func(h *healthHost) { h.member.Status = membership.Failed }, silent, "silent for 1s"},
+		"gone a moment ago": {func(h *healthHost) {
+			h.member.Status, h.contact.Seen = membership.Failed, ago(48*time.Second)
+			h.overview.Roll = []broker.Enrolled{{Name: "b", Absent: true, Since: ago(5 * time.Second)}}
+		}, silent, "silent for 48s; gossip lost it 5s ago"},
+		"its messages do not arrive": {func(h *healthHost) { h.contact.Unanswered, h.contact.UnansweredFrom = 7, ago(unansweredFor) },
+			unreached, "can't reach this broker at a:1 (7 messages without an answer): is that port open to it?"},
+		"it stood still a moment":             {func(h *healthHost) { h.contact.Unanswered, h.contact.UnansweredFrom = 7, ago(unansweredFor-1) }, healthy, "healthy"},
+		"an earlier start could not reach us": {func(h *healthHost) { h.contact.Actor, h.contact.Unanswered = "b~0", 7 }, healthy, "healthy"},
+		"gone, but it writes":                 {func(h *healthHost) { h.member.Status, h.overview.Proven = membership.Failed, []string{"b"} }, healthy, "healthy"},
+		"another one":                         {func(h *healthHost) { h.contact.Stranger = "n1~7" }, stranger, "at its address n1 answers"},
+		"another start":                       {func(h *healthHost) { h.contact.Stranger = "b~7" }, stranger, "at its address another start of it answers"},
+		"refused":                             {func(h *healthHost) { h.contact.Refused = "the clock is too long" }, refusing, "refuses us: the clock is too long"},
+		"of its earlier start":                {func(h *healthHost) { h.contact.Actor, h.contact.Failing, h.contact.Refused = "b~0", 9, "x" }, healthy, "healthy"},
+		"of this start":                       {func(h *healthHost) { h.contact.Actor, h.contact.Refused = "b~1", "x" }, refusing, "refuses us: x"},
+		"a newer protocol":                    {func(h *healthHost) { h.proto = "10-11" }, foreign, "speaks protocol 10, we speak 9"},
+		"the next protocol too":               {func(h *healthHost) { h.proto = "1-11" }, healthy, "healthy"},
+		"no address":                          {func(h *healthHost) { h.member.HTTPAddr = "" }, addressless, "names no HTTP address that can be called"},
 	} {
 		h := &healthHost{
 			member:  membership.Member{Name: "b", Actor: "b~1", HTTPAddr: "b:1", Status: membership.Alive},
@@ -137,7 +149,7 @@ func TestHealthChangesAreToldOnce(t *testing.T) {
 	}
 	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
 	require.Len(t, lines, 2, log.String())
-	require.Contains(t, lines[0], `level=WARN msg=peer name=b health="silent for 0s"`)
+	require.Contains(t, lines[0], `level=WARN msg=peer name=b health="silent for 0s; gossip still hears it"`)
 	require.Contains(t, lines[1], `level=WARN msg=peer name=b health=healthy`)
 }
 
@@ -223,4 +235,45 @@ func TestAnEndThatWaitsForASilentBroker(t *testing.T) {
 	require.Equal(t, "until b has said that it holds that; but b is silent for 3s (if it is gone for good: `ucp cluster forget b`)", srv.provisionalUntil(f))
 	f.Asked = nil
 	require.Equal(t, f.Until, srv.provisionalUntil(f), "the text names what it waits for already")
+}
+
+// Who can't reach this broker says so in each answer to it, and only to the start that it means.
+func TestWhoIsNotReachedIsTold(t *testing.T) {
+	h := &healthHost{contact: Contact{Actor: "b~1", Failing: 2}}
+	srv := &Server{host: h}
+	says := func(from string) uint64 {
+		r := httptest.NewRequest("GET", "/healthz", nil)
+		From(r, clock.Actor(from))
+		w := httptest.NewRecorder()
+		srv.sayUnanswered(w, r)
+		return Unanswered(w.Result())
+	}
+	require.EqualValues(t, 2, says("b~1"))
+	require.Zero(t, says("b~2"), "that is another start, which was not tried yet")
+	require.Zero(t, says(""), "an earlier version does not say who it is")
+	h.contact.Failing = 1
+	require.Zero(t, says("b~1"))
+	for text, want := range map[string]uint64{"": 0, "-1": 0, "x": 0, "99999999999999999999": 0, "18446744073709551615": maxUnanswered} {
+		require.Equal(t, want, Unanswered(&http.Response{Header: http.Header{http.CanonicalHeaderKey(unansweredHeader): {text}}}), text)
+	}
+}
+
+// Of what another broker has named last as in force there, it is said which is not active as far as this one knows: one of the two
+// has yet to hear of it.
+func TestWhatIsNotActiveHereIsSaid(t *testing.T) {
+	h := &healthHost{member: membership.Member{Name: "b", HTTPAddr: "b:1", Status: membership.Alive}}
+	h.overview.State.Metadata = []wire.Metadata{{Name: "b", Emergency: wire.InForce{Level: "critical", IDs: []string{"flood-1", "fire-2"}, Count: 2}}}
+	srv := &Server{cfg: Config{Name: "a", SyncInterval: time.Minute, Now: func() time.Time { return asOf }}, host: h}
+	shown := func() api.Member {
+		t.Helper()
+		all := srv.members()
+		require.Len(t, all, 1)
+		require.Equal(t, []string{"flood-1", "fire-2"}, all[0].Emergencies, "what it has said stays as it is")
+		return all[0]
+	}
+	require.Equal(t, []string{"flood-1", "fire-2"}, shown().Unheard)
+	h.overview.Active = []*broker.EmergencyView{{Record: &emergency.Record{ID: "flood-1"}, Active: true}}
+	require.Equal(t, []string{"fire-2"}, shown().Unheard)
+	h.overview.Active = append(h.overview.Active, &broker.EmergencyView{Record: &emergency.Record{ID: "fire-2"}, Active: true})
+	require.Empty(t, shown().Unheard)
 }

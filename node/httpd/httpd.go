@@ -130,6 +130,8 @@ type Host interface {
 	Chunks(context.Context, job.Digest) ([]byte, error)
 	// Output is what an attempt that runs here writes; ok is false when it does not run here, or no longer.
 	Output(key, attempt string, stderr bool) (r Running, ok bool)
+	// Arriving says, for people, how far the inputs of a job have come that is placed here; "" while none are on their way.
+	Arriving(key string) string
 	// Follow has another broker say what an attempt writes there, by its own route of that path and query.
 	Follow(ctx context.Context, broker, path string) (io.ReadCloser, error)
 	// DiskFull says why no new jobs and blobs are taken; "" while there is room.
@@ -151,8 +153,12 @@ type Host interface {
 	Word(context.Context) ([]byte, error)
 	// HearWords takes in what others say of themselves, and says how many do not take part here yet.
 	HearWords(ctx context.Context, words [][]byte) (unknown int, err error)
-	// Used is how many cores jobs kept busy lately, and the bytes of memory that they hold.
-	Used() (cores, memory float64)
+	// Used is how many cores jobs kept busy lately, and the bytes of memory that they hold; known is false where the system does not tell.
+	Used() (cores, memory float64, known bool)
+	// Workers is how many worker processes have an attempt, and how many stand by; known is false where that is not known.
+	Workers() (busy, idle int, known bool)
+	// Disk is what is known of the file system of the data directory.
+	Disk() Disk
 	// Sandbox says which walls stand around native jobs; nil where that is not known.
 	Sandbox() *api.Sandbox
 	// ModuleSandbox says which walls stand around WebAssembly jobs; nil where that is not known.
@@ -177,6 +183,8 @@ type Host interface {
 	// Contacts says how it went with each broker since this start, and when the last exchange
 	// succeeded; zero is never.
 	Contacts() (by map[string]Contact, lastSync time.Time)
+	// Contact says how it went with one broker since this start.
+	Contact(name string) Contact
 
 	// Running reports whether the node works.
 	Running() bool
@@ -202,6 +210,11 @@ type Contact struct {
 	Failing  uint64      // the same, since it last answered
 	Stranger string      // the actor that answered the last message in its stead; "" when none did (rule X3)
 	Refused  string      // why it has refused a message since it last answered one; "" when it has not
+
+	// Unanswered is how many of its own messages to this broker have had no answer in a row, as it says in its answers; 0 when
+	// none, or when one has come since. UnansweredFrom is since when it says so.
+	Unanswered     uint64
+	UnansweredFrom time.Time
 }
 
 // Server serves one broker. Make it with [New]; [Server.Serve] may be called once.

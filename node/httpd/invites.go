@@ -95,7 +95,7 @@ func (srv *Server) handleEnter(w http.ResponseWriter, r *http.Request) error {
 			return fmt.Errorf("the key of the gossip: %w", err)
 		}
 		_, at := srv.host.Addresses()
-		out.Gossip = append(out.Gossip, at)
+		out.Gossip, out.Adopted = append(out.Gossip, at), srv.adopted()
 		for _, m := range srv.host.Members() {
 			if m.Status == gossip.Alive && m.Name != srv.cfg.Name && len(out.Gossip) < maxTold {
 				out.Gossip = append(out.Gossip, m.Addr)
@@ -183,11 +183,19 @@ func (srv *Server) isThere(name string) bool {
 	return name == srv.cfg.Name
 }
 
+// adopted lists those that take part in the roll and were let in by nobody (rule M6).
+func (srv *Server) adopted() []string {
+	if s := srv.host.Overview(); s != nil {
+		return s.Adopted[:min(len(s.Adopted), city.MaxAdopted)]
+	}
+	return nil
+}
+
 // isKnown reports whether a name is, or was, that of a broker.
 func (srv *Server) isKnown(name string) bool {
 	if s := srv.host.Overview(); s != nil {
 		for _, e := range s.Roll {
-			if e.Name == name {
+			if e.Name == name && e.Uninvited == "" {
 				return true
 			}
 		}

@@ -292,6 +292,9 @@ func (srv *Server) handleGet(w http.ResponseWriter, r *http.Request) error {
 	}
 	j := srv.view(f, true)
 	j.Silent = srv.unsure(&j, srv.silent(r))
+	if !j.Silent {
+		j.Why = srv.whyThere(r, f, j.Why)
+	}
 	if queryYes(r, "copies") {
 		if j.Copies, err = srv.copies(r.Context(), f.Record); err != nil {
 			return err

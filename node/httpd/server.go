@@ -86,9 +86,9 @@ func (srv *Server) routes() map[string]func(http.ResponseWriter, *http.Request) 
 func (srv *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, h := range srv.routes() {
-		mux.Handle(pattern, srv.permitted(pattern, srv.asked(pattern, srv.wrap(srv.noted(orders[pattern], srv.reached(pattern, h))))))
+		mux.Handle(pattern, srv.timed(pattern, srv.permitted(pattern, srv.asked(pattern, srv.wrap(srv.noted(orders[pattern], srv.reached(pattern, h)))))))
 	}
-	mux.Handle("GET /metrics", srv.permitted("GET /metrics", srv.asked("GET /metrics", srv.metrics.handler())))
+	mux.Handle("GET /metrics", srv.timed("GET /metrics", srv.permitted("GET /metrics", srv.asked("GET /metrics", srv.metrics.handler()))))
 	mux.Handle("/", srv.permitted("/", srv.wrap(func(_ http.ResponseWriter, r *http.Request) error {
 		return fail(http.StatusNotFound, api.CodeNotFound, "there is no %s %s; docs/api.md lists what there is", r.Method, r.URL.Path)
 	})))
@@ -196,6 +196,8 @@ func refusal(v broker.Answer) error {
 		return fail(http.StatusConflict, api.CodeConflict, "%q matches %d emergencies: %s", v.ID, len(v.IDs), joined(v.IDs))
 	case *broker.NoSuchData:
 		return noSuchData(v)
+	case *broker.DataOwned:
+		return dataOwned(v)
 	case *broker.DataConflict:
 		return dataConflict(v)
 	case *broker.DataRefused:
@@ -313,6 +315,7 @@ func (srv *Server) handleSync(w http.ResponseWriter, r *http.Request) error {
 		body = srv.compression.Pack(body, w.Header())
 	}
 	w.Header().Set("Content-Type", "application/msgpack")
+	srv.metrics.sent.replies.Add(float64(len(body)))
 	_, _ = w.Write(body) // the peer sees a short answer, and asks again
 	return nil
 }

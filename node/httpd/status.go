@@ -83,7 +83,7 @@ func (srv *Server) coordination() api.Coordination {
 	for _, m := range srv.others() {
 		c.TotalPeers++
 		k, h := met[m.Name], healths[m.Name]
-		p := api.Peer{ByMessages: m.Status != membership.Alive && srv.proven(m.Name), Healthy: h.kind == healthy, Health: h.text(srv.cfg.Now())}
+		p := api.Peer{InGossip: h.gossip, GossipLost: utcOrNil(h.lost), ByMessages: m.Status != membership.Alive && srv.proven(m.Name), Healthy: h.kind == healthy, Health: h.text(srv.cfg.Now())}
 		if p.Healthy {
 			c.HealthyPeers++
 		} else {
@@ -106,10 +106,19 @@ func (srv *Server) coordination() api.Coordination {
 		if _, known := c.PeerBrokers[name]; m.Absent && !known {
 			c.TotalPeers++
 			c.UnhealthyPeers++
-			c.PeerBrokers[name] = api.Peer{Health: healths[name].text(srv.cfg.Now())}
+			c.PeerBrokers[name] = api.Peer{Health: healths[name].text(srv.cfg.Now()), GossipLost: utcOrNil(healths[name].lost)}
 		}
 	}
 	return c
+}
+
+// utcOrNil is an instant as the API shows it, null where it is not known.
+func utcOrNil(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
 }
 
 // unproven reports whether the start of a broker is not proven yet; only of this one it is known whether it is a cluster
@@ -260,7 +269,7 @@ func (srv *Server) members() []api.Member {
 		delete(roll, m.Name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(roll)) { // Serf has dropped them; those in the roll count all the same
-		if roll[name].Closed == "" && name != srv.cfg.Name {
+		if roll[name].Closed == "" && roll[name].Uninvited == "" && name != srv.cfg.Name {
 			out = append(out, api.Member{Name: name, Status: string(membership.Failed), Emergencies: []string{}, Health: healths[name].text(srv.cfg.Now()), Drained: drains[name]})
 			enrolled(&out[len(out)-1], roll)
 		}
@@ -288,7 +297,7 @@ func (srv *Server) roll() map[string]broker.Enrolled {
 func enrolled(m *api.Member, roll map[string]broker.Enrolled) {
 	r, known := roll[m.Name]
 	switch {
-	case !known:
+	case !known || r.Uninvited != "":
 		return
 	case r.Closed != "":
 		m.Roll = string(r.Closed)

@@ -20,8 +20,10 @@ type shownHost struct {
 	at       func() time.Time // in the city; nil is the machine's
 	overview *broker.Overview
 	names    []string
+	failed   []string
 	trouble  string
 	drains   string // by its tag
+	synced   time.Time
 }
 
 func (h *shownHost) Troubles() []string         { return []string{"", h.trouble} }
@@ -34,6 +36,17 @@ func (h *shownHost) CityTime() time.Time {
 	}
 	return time.Now()
 }
+func (h *shownHost) Used() (cores, memory float64, known bool) {
+	return 1.5, 3 << 20, h.overview != nil
+}
+func (h *shownHost) Workers() (busy, idle int, known bool) { return 2, 1, h.overview != nil }
+func (h *shownHost) Disk() Disk {
+	if h.overview == nil {
+		return Disk{Reserve: -1}
+	}
+	return Disk{Size: 100, Free: 50, Files: 10, FreeFiles: 5, Reserve: 20}
+}
+
 func (h *shownHost) Actor() clock.Actor { return "a~1" }
 func (h *shownHost) Running() bool      { return true }
 func (h *shownHost) ModuleCache() *api.ModuleCache {
@@ -56,13 +69,16 @@ func (h *shownHost) Contacts() (map[string]Contact, time.Time) {
 	for _, name := range h.names {
 		met[name] = Contact{Seen: asOf, Answered: asOf}
 	}
-	return met, time.Time{}
+	return met, h.synced
 }
 func (h *shownHost) RTT(string) (rtt time.Duration, known bool) { return 0, false }
 
 func (h *shownHost) Brokers() (out []membership.Member) {
 	for _, name := range h.names {
 		out = append(out, membership.Member{Name: name, HTTPAddr: name + ":1", Status: membership.Alive, Draining: name == h.drains})
+	}
+	for _, name := range h.failed {
+		out = append(out, membership.Member{Name: name, HTTPAddr: name + ":1", Status: membership.Failed})
 	}
 	return out
 }

@@ -43,6 +43,8 @@ class Admitted(_Admitted, total=False):
     keyring: str
     # whom to join; for brokers
     gossip: List[str]
+    # names that take part and that nobody has let in: they did before there was a city; for brokers
+    adopted: List[str]
 
 
 class Alternative(TypedDict):
@@ -311,6 +313,8 @@ class _Carried(TypedDict):
     blobs_without_room: int
     # blobs that were damaged where the file was packed
     blobs_damaged: int
+    # blobs that its records need and that have not come with it: the next file that is packed here asks for them
+    blobs_lacking: int
     # this broker holds now all that the packer held then
     adopted: bool
     # words that were news here
@@ -328,6 +332,8 @@ class Carried(_CarriedOdd, _Carried, total=False):
     introduces: bool
     # of these
     kinds: Dict[str, int]
+    # blobs that no broker had that the packer reached
+    blobs_missing: int
     # not even all records had room
     records_left: bool
     # who is there and did not say what it holds, as it was packed
@@ -511,15 +517,20 @@ class Coordination(_Coordination, total=False):
     held_back_by: List[str]
 
 
-class Copies(TypedDict):
-    """Copies says where the output of a finished job is, as brokers answered when they were asked."""
-
+class _Copies(TypedDict):
     # brokers that are to hold it: --replicas of the one that was asked, or all if there are fewer
     want: int
     # those that hold all of it, undamaged
     holders: List[str]
     # those that did not answer: they may hold it
     silent: List[str]
+
+
+class Copies(_Copies, total=False):
+    """Copies says where the output of a finished job is, as brokers answered when they were asked."""
+
+    # GivenUp are those that an operator has given up (`ucp cluster forget`) and that are not back: they may hold it, and do not count.
+    given_up: List[str]
 
 
 class _Data(TypedDict):
@@ -532,6 +543,8 @@ class _Data(TypedDict):
 class Data(_Data, total=False):
     """Data is what a name stands for."""
 
+    # to whom it belongs, in a city: who has written it first
+    owner: str
     # null where nothing is there
     latest: DataVersion
     # Of an answer to a write: what was done, how many brokers hold it, and whether that is fewer than the broker's --replicas. false where the latest version had this content already
@@ -763,6 +776,8 @@ class Emergency(_Emergency, total=False):
     degraded: bool
     # Was are its terms until then, of an answer to a declaration that has changed it: what is not another now was kept.
     was: EmergencyTerms
+    # PassedOver are terms that were declared at another broker while the present ones were, neither having heard of the other: the later ones stand, also where their level is lower. Absent where the broker that answers, since its start, has not held both.
+    passed_over: PassedOver
     # Effects are the jobs that had to make room because of it, the earliest first, at most 1,000: only of one emergency. Caused is how many pauses of jobs there were; in a list, how many jobs.
     effects: List[Effect]
 
@@ -985,7 +1000,7 @@ class Job(_JobOdd, _Job, total=False):
     silent: bool
     # Emergency is what gives it its level at its executor, or the broker that was asked; "" when nothing does, or the level is its own.
     emergency: str
-    # NoLevel says, for people, of an unfinished job that it has no level by the emergency that it names at that broker, which is out of its scope; "" when it has, or names none that is active.
+    # NoLevel says, for people, of an unfinished job that it has no level by the emergency that it names at that broker, which is out of its scope, and of one that waits there why it does not wait within; "" when it has, or names none that is active.
     no_level: str
     # Pauses are the times in which it had to make room for others, the latest 16.
     pauses: List[Pause]
@@ -1267,6 +1282,19 @@ class Override(TypedDict):
     # what decides again when it is over
     of: str
 
+
+class PassedOver(TypedDict):
+    """PassedOver are terms of an emergency that do not stand."""
+
+    type: str
+    level: str
+    scope: List[str]
+    select: List[str]
+    message: str
+    # the broker where they were declared; "" for a stock command line
+    declared_by: str
+    declared_at: Optional[str]
+
 _PauseOdd = TypedDict("_PauseOdd", {"for": "str", "from": "Optional[str]"})
 
 
@@ -1289,7 +1317,7 @@ class _Peer(TypedDict):
     port: int
     # messages pass between the two, it as itself
     healthy: bool
-    # "healthy", or what is wrong: "silent for 31s", "speaks protocol 2, we speak 1", "at its address n1 answers", "refuses us: ..."
+    # "healthy", or what is wrong: "silent for 48s; gossip lost it 5s ago", "speaks protocol 2, we speak 1", "at its address n1 answers", "refuses us: ...", "can't reach this broker at ..."
     health: str
     # Unix seconds of its last message; 0 for never
     last_seen: int
@@ -1311,6 +1339,8 @@ class _Peer(TypedDict):
     unaudited: bool
     # Breaches counts what it has said since this broker's start that it can't know, or that is not its to say; none of that was believed. LastBreach is the latest, for people.
     breaches: int
+    # InGossip: gossip hears it; it may take some seconds to lose one that is gone. GossipLost is when it did, absent when that is not known.
+    in_gossip: bool
     # why it has refused the last message, "" when it has not; then it is not healthy
     refused: str
 
@@ -1325,6 +1355,7 @@ class Peer(_Peer, total=False):
     takes_none: str
     # gossip says that it is gone, but messages pass both ways
     by_messages: bool
+    gossip_lost: str
     # RTT is the round-trip time to it, by network coordinates; 0 when not known, and of an earlier version.
     rtt: str
     # the actor that answers at its address instead of it
@@ -1382,7 +1413,7 @@ class _Prospect(TypedDict):
     meets: List[str]
     # what keeps the job from ever running there
     lacks: List[str]
-    # the load that it would then have, and a little for distance and absent inputs
+    # the load that it would then have, for a job with a level what goes before it there, and a little for distance, absent inputs, waiting, and a lower level than elsewhere
     cost: float
     # of the job among those that compete there
     score: int
