@@ -2,6 +2,8 @@ package ui
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -277,6 +279,65 @@ func TestSubmitAndCancel(t *testing.T) {
 	value[any](b, "void [...document.querySelectorAll('button')].find((x) => x.innerText.startsWith('Yes, cancel')).click()")
 	b.shows("cancelled")
 	b.accessible("job-cancelled")
+	b.quiet()
+	turnedFast(b)
+	dropAPlan(b)
+}
+
+// turnedFast goes to another page while one is loaded: what the first has asked for comes later, and is not drawn as the second.
+func turnedFast(b *tab) {
+	b.visit("now", "What room is left?")
+	value[any](b, `(() => {
+		const real = window.fetch;
+		window.held = [];
+		window.fetch = (...asked) => String(asked[0]).startsWith('/v1/conflicts') ? new Promise((go) => window.held.push(() => { window.fetch = real; go(real(...asked)); })) : real(...asked);
+	})()`)
+	value[any](b, "void (location.hash = '#/decisions')")
+	b.holds(patience, "window.held.length > 0")
+	value[any](b, "void (location.hash = '#/emergencies')")
+	value[any](b, "import('/ui/emergencies.js').then(() => new Promise((go) => setTimeout(go, 100)))")
+	value[any](b, "void window.held.forEach((go) => go())")
+	b.shows("Declare one")
+	require.NotContains(b.t, value[string](b, "document.getElementById('main').innerText"), "fault of this page")
+	b.quiet()
+}
+
+// dropAPlan drops a plan: without a file that it names, which the page says; that file, too; one with a mistake; and then the whole as a folder.
+func dropAPlan(b *tab) {
+	dir := filepath.Join(b.t.TempDir(), "tide")
+	file := func(name, text string) string {
+		name = filepath.Join(dir, name)
+		require.NoError(b.t, os.MkdirAll(filepath.Dir(name), 0o755))
+		require.NoError(b.t, os.WriteFile(name, []byte(text), 0o644))
+		return name
+	}
+	module, err := os.ReadFile(wordsModule)
+	require.NoError(b.t, err)
+	file("words.wasm", string(module))
+	plan := file("tide.yaml", "jobs:\n  gauge:\n    module: words.wasm\n    stdin: sea/today.txt\n  total:\n    module: words.wasm\n    stdin: job:gauge/stdout\n")
+	wrong := file("wrong.yaml", "jobs:\n  gauge:\n    module: words.wasm\n    tiemout: 5s\n")
+	b.visit("data", "Submit a job or a plan")
+	b.drop(plan)
+	b.shows("2 files missing")
+	b.shows("sea/today.txt")
+	require.True(b.t, value[bool](b, "document.querySelector('form button.main').disabled"))
+	b.accessible("plan-missing")
+	b.shoot("plan-missing")
+	b.drop(wrong)
+	b.shows("1 mistake")
+	b.shows("tiemout")
+	b.holds(patience, "[...document.querySelectorAll('form td')].some((x) => x.innerText === '4')")
+	b.shoot("plan-mistake")
+	require.NoError(b.t, os.Remove(wrong))
+	file("sea/today.txt", "high and low")
+	b.drop(dir)
+	b.holds(patience, "document.querySelector('form button.main')?.innerText === 'Submit 2 jobs' && !document.querySelector('form button.main').disabled && document.querySelectorAll('form svg .node').length === 2")
+	b.accessible("plan-dropped")
+	b.shoot("plan-dropped")
+	b.click("form button.main")
+	b.holds(patience, "location.hash.startsWith('#/plan/')")
+	b.holds(patience, "document.querySelectorAll('#main tbody .s-succeeded').length === 2")
+	b.shoot("plan-submitted")
 	b.quiet()
 }
 

@@ -1,7 +1,7 @@
 // The frame around the pages: which one is shown, who looks, and how fresh it is.
 import { html, nothing, render } from './lib/lit-html.js';
 import { ask, hasToken, Refusal, setToken, Stream } from './api.js';
-import { at, lasts, pageOf, problem, sentence, time } from './parts.js';
+import { at, byLevel, lasts, pageOf, problem, sentence, time } from './parts.js';
 import * as now from './now.js';
 
 // Of the other pages each comes when it is first looked at: the first one is not to wait for them.
@@ -178,7 +178,7 @@ function draw() {
 
 // drawBanner shows the emergencies in force on every page.
 function drawBanner(s) {
-  const active = (s?.emergencies ?? []).filter((e) => e.active);
+  const active = byLevel((s?.emergencies ?? []).filter((e) => e.active));
   el('banner').hidden = active.length === 0;
   document.body.classList.toggle('emergency', active.length > 0);
   render(html`${active.map((e) => html`<a class="level-${e.level}" href="#/emergencies"><span aria-hidden="true">⚠</span> <strong>EMERGENCY ${e.type}</strong> · ${e.level} · ${e.scope?.length ? 'where ' + e.scope.join(' and ') : 'for all brokers'}${e.in_scope ? '' : ` (not at ${s.name})`} · until ${at(time(e.until), time(s.as_of))} UTC${e.message ? html` · ${e.message}` : nothing}</a>`)}`, el('banner'));

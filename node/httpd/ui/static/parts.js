@@ -8,6 +8,9 @@ export const states = ['pending', 'queued', 'starting', 'loading', 'running', 's
 export const isFinal = (state) => ['succeeded', 'failed', 'cancelled', 'expired'].includes(state);
 export const levels = ['low', 'medium', 'high', 'critical'];
 
+// byLevel puts emergencies into the order in which they matter: the highest level first, of the same level the latest.
+export const byLevel = (list) => [...list].sort((a, b) => levels.indexOf(b.level) - levels.indexOf(a.level));
+
 // time reads a time of an answer as milliseconds; null where there is none.
 export function time(text) {
   const ms = text ? Date.parse(text) : NaN;
