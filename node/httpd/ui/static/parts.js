@@ -88,6 +88,12 @@ export function note(job) {
 // pageOf is the address of another broker's dashboard.
 export const pageOf = (peer) => `${location.protocol}//${peer.host.includes(':') ? `[${peer.host}]` : peer.host}:${peer.port}/ui/`;
 
+// elsewhere leads to the same page of other brokers, or of those that are named.
+export function elsewhere(status, names) {
+  const others = Object.entries(status?.peer_brokers ?? {}).filter(([name, p]) => p.host && p.port && (!names || names.includes(name)));
+  return others.slice(0, 8).map(([name, p]) => html`<a href=${pageOf(p) + location.hash}>${name}</a> `);
+}
+
 // problem shows why something could not be done.
 export const problem = (error) => (error ? html`<p class="problem" role="alert">${sentence(error)}</p>` : nothing);
 
