@@ -327,7 +327,7 @@ func (p *handedPlan) answer() api.PlanAnswer {
 func (p *handedPlan) refused() error {
 	if len(p.mistakes) > 0 {
 		m := plan.Mistakes{File: string(p.ID), List: p.mistakes}
-		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "the plan has mistakes:\n%s\n", m.Error())
+		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "the plan has mistakes:\n%s", m.Error())
 	}
 	var missing, absent []string
 	for _, f := range p.files {
@@ -388,7 +388,7 @@ func (srv *Server) planBatch(r *http.Request, p *handedPlan) (*batch, error) {
 		}
 	}
 	if m.File = string(p.ID); m.Err() != nil {
-		return nil, fail(http.StatusUnprocessableEntity, api.CodeInvalid, "jobs of the plan can't be submitted:\n%s\n", m.Error())
+		return nil, fail(http.StatusUnprocessableEntity, api.CodeInvalid, "jobs of the plan can't be submitted:\n%s", m.Error())
 	}
 	return b, r.Context().Err()
 }

@@ -224,7 +224,7 @@ function tick() {
     first: html`Asking the broker …`,
     fresh: html`<span aria-hidden="true">●</span> <strong>Live</strong> · as ${s?.name} knew it at ${as}${missing > 0 ? html` · <a href="#/now"><strong>not all of it: ${1 + s.healthy_peers} of ${1 + s.total_peers} brokers are heard</strong></a>` : nothing}${oldest(s)}${shown.stream && !shown.stream.up ? ' · events are being connected' : ''}`,
     behind: html`<span aria-hidden="true">◐</span> <strong>Behind</strong> · this is ${age} old, as ${s?.name} knew it at ${as}.${why}`,
-    cut: shown.good ? html`<span aria-hidden="true">○</span> <strong>CUT OFF</strong> · this is what ${s?.name} knew at ${as}, ${age} ago. It may all be different now.${why}${elsewhere(s)}`
+    cut: shown.good ? html`<span aria-hidden="true">○</span> <strong>CUT OFF</strong> · this is what ${s?.name} knew at ${as}, ${age} ago. It may all be different now.${why}${others}`
       : html`<span aria-hidden="true">○</span> <strong>CUT OFF</strong> · nothing is known.${why}${others}`,
   }[how];
   render(text, box);

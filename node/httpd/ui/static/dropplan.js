@@ -85,7 +85,8 @@ async function upload(p, digests) {
 export function planForm(ctx) {
   const s = ctx.state, p = s.plan, a = p.answer;
   if (!a) return nothing;
-  const missing = a.files.filter((f) => f.missing), mistakes = (a.mistakes ?? []).filter((m) => !(missing.some((f) => f.what === 'each') && m.text.startsWith('each: the file')));
+  const missing = a.files.filter((f) => f.missing);
+  const mistakes = missing.some((f) => f.what === 'each') ? [] : a.mistakes ?? []; // without these lines jobs are lacking, and others that name them are no mistakes
   const sent = Object.keys(p.files).length, ready = !missing.length && !mistakes.length;
   return html`<form @submit=${(e) => { e.preventDefault(); if (ready && !s.busy) submit(ctx); }}><h3>The plan ${p.plans.length > 1 ? html`<select aria-label="Which plan" @change=${(e) => { p.chosen = e.target.value; p.id = undefined; check(ctx); }}>${p.plans.map((path) => html`<option ?selected=${path === p.chosen}>${path}</option>`)}</select>` : p.chosen}</h3>
     <p>${mistakes.length || !a.jobs ? nothing : html`${count(a.jobs, 'job')}, which ${a.jobs === 1 ? 'has' : 'have'} the ID <code>${a.id}</code>. `}${sent} of the files that it names ${sent === 1 ? 'is' : 'are'} here.</p>

@@ -1,6 +1,6 @@
 // One job: how it stands and why, what it was and is, what it writes, and what it rests on.
 import { ask, call, query, save, send, Refusal } from './api.js';
-import { html, nothing, count, idLink, stateMark, isFinal, note, time, at, lasts, bytes, table, problem, sentence } from './parts.js';
+import { html, nothing, count, elsewhere, idLink, stateMark, isFinal, note, time, at, lasts, bytes, table, problem, sentence } from './parts.js';
 import { timeline } from './timeline.js';
 import { behind, graph, past } from './graph.js';
 
@@ -129,7 +129,7 @@ export function view({ job, prospects, conflicts, before }, ctx) {
   ${job.pauses?.length ? html`<section class="card"><h2>Made room</h2>${table('Times in which it made room', ['At', 'For', 'How', 'From', 'For so long', 'Emergency'], job.pauses.map((p) => html`<tr><td>${p.at}</td><td>${idLink(p.for)}</td><td>${p.mode}</td><td class="time">${at(time(p.from), now)}</td><td class="time">${lasts((time(p.to) ?? now) - time(p.from))}${p.to ? '' : ', still'}</td><td>${p.emergency ?? '–'}</td></tr>`))}</section>` : nothing}
   ${job.rejected?.length || job.superseded?.length ? html`<section class="card"><h2>What did not count</h2><ul>${job.rejected.map((r) => html`<li>a result of ${r.executor} of ${at(time(r.at), now)}, which came too late</li>`)}${job.superseded.map((v) => html`<li>${v.outcome} by ${v.by} of ${at(time(v.at), now)}: ${v.reason ?? ''}</li>`)}</ul></section>` : nothing}
   <section class="card" aria-labelledby="h-dec"><h2 id="h-dec">Decisions about it</h2>
-    ${conflicts?.error ? problem(conflicts.error) : about.length ? html`<ul>${about.slice(0, 10).map((c) => html`<li><a href="#/decision/${encodeURIComponent(c.id)}">${at(time(c.at), now)}</a> ${c.sentence}</li>`)}</ul>` : html`<p class="soft">None that ${ctx.status?.name ?? 'this broker'} remembers. The broker where it is placed may have decided one.</p>`}</section>
+    ${conflicts?.error ? problem(conflicts.error) : about.length ? html`<ul>${about.slice(0, 10).map((c) => html`<li><a href="#/decision/${encodeURIComponent(c.id)}">${at(time(c.at), now)}</a> ${c.sentence}</li>`)}</ul>` : html`<p class="soft">None that ${ctx.status?.name ?? 'this broker'} remembers. ${job.executor && job.executor !== ctx.status?.name ? html`What ${job.executor} has decided stands on its page: ${elsewhere(ctx.status, [job.executor])}` : nothing}</p>`}</section>
   ${output(job, ctx)}
   ${before ? html`<section class="card"><h2>What it rests on</h2>${graph(before, job.id, 'The jobs that it waits for, and theirs')}</section>` : nothing}
   <section class="card"><details><summary>Its spec</summary><pre>${JSON.stringify(job.spec ?? {}, null, 2)}</pre></details></section>`;
