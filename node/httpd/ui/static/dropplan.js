@@ -7,6 +7,9 @@ import { graph } from './graph.js';
 export const mostBytes = 256 << 20; // of a file: it is read as a whole
 const mostText = 256 << 10;
 
+// said is what the broker said of plans that this page has submitted, by their ID.
+export const said = new Map();
+
 // findPlans lists the paths of those files that are plans, the outermost first.
 export async function findPlans(files) {
   const out = [];
@@ -120,10 +123,8 @@ async function submit(ctx) {
     const a = await order(p, false);
     ctx.say(`Plan ${a.id} is submitted`);
     Object.assign(s, { busy: '', plan: null, trouble: null });
-    if (a.warnings?.length || a.degraded) {
-      s.done = html`Submitted: plan <a href="#/plan/${encodeURIComponent(a.id)}"><code>${a.id}</code></a>${a.degraded ? `, of which each job is at ${count(a.replicas, 'broker')} at least, of ${a.wanted} wanted` : ''}. ${(a.warnings ?? []).join(' ')}`;
-      ctx.refresh();
-    } else ctx.go('#/plan/' + encodeURIComponent(a.id));
+    said.set(a.id, [a.degraded ? `Each of its jobs is at ${count(a.replicas, 'broker')} at least, of ${a.wanted} wanted.` : '', ...(a.warnings ?? [])].filter(Boolean).join(' '));
+    ctx.go('#/plan/' + encodeURIComponent(a.id));
   } catch (error) {
     Object.assign(s, { busy: '', trouble: error });
     ctx.redraw();
