@@ -174,7 +174,7 @@ func (b *tab) click(selector string) {
 // drop drops a file or a folder where files are dropped, as a hand does.
 func (b *tab) drop(path string) {
 	b.t.Helper()
-	value[any](b, "void document.querySelector('.drop').scrollIntoView({block: 'center', behavior: 'instant'})")
+	value[any](b, "void document.querySelector('.drop').scrollIntoView({block: 'center'})")
 	at := value[[]float64](b, "(() => { const r = document.querySelector('.drop').getBoundingClientRect(); return [r.x + r.width / 2, r.y + 10]; })()")
 	for _, step := range []input.DispatchDragEventType{input.DispatchDragEventTypeDragEnter, input.DispatchDragEventTypeDragOver, input.DispatchDragEventTypeDrop} {
 		b.do(chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
