@@ -380,6 +380,11 @@ func (srv *Server) planBatch(r *http.Request, p *handedPlan) (*batch, error) {
 		if err == nil {
 			err = srv.preparePlanned(r.Context(), run.ID, spec, b, i)
 		}
+		var e *api.Error
+		if errors.As(err, &e) && (e.Status >= http.StatusInternalServerError || e.Status == http.StatusForbidden) { // the plan is not what is wrong
+			e.Message = fmt.Sprintf("job %s of the plan: %s", run.Job.Name, e.Message)
+			return nil, e
+		}
 		if err != nil {
 			m.Add(run.Job.Line, run.Job.Name, "%v", err)
 		}
