@@ -70,7 +70,7 @@ func TestPlanIsHandedOver(t *testing.T) {
 	require.Equal(t, &api.PlanGraph{Jobs: []api.PlanNode{{Name: "gauge", Jobs: 2}, {Name: "map", Jobs: 1}}, Edges: []api.PlanEdge{{From: "gauge", To: "map"}}}, second.Graph)
 	require.Equal(t, []job.Digest{in.Files["sea/deep/bed.bin"]}, second.Files[1].Absent)
 	require.Contains(t, c.refusedPlan(422, in), "upload these first")
-	require.Contains(t, c.send(200, "GET", "/v1/jobs?count=1&label=plan", ""), `"counts":{}`, "nothing is submitted before all is right")
+	require.Contains(t, c.send(200, "GET", "/v1/jobs?label=plan", ""), `"jobs":[]`, "nothing is submitted before all is right")
 
 	upload("bed")
 	upload("3.1")

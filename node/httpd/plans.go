@@ -323,8 +323,8 @@ func (p *handedPlan) answer() api.PlanAnswer {
 	return out
 }
 
-// refused says why nothing of the plan can be submitted; nil if it can.
-func (p *handedPlan) refused() error {
+// planRefusal says why nothing of the plan can be submitted; nil if it can.
+func (p *handedPlan) planRefusal() error {
 	if len(p.mistakes) > 0 {
 		m := plan.Mistakes{File: string(p.ID), List: p.mistakes}
 		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "the plan has mistakes:\n%s", m.Error())
@@ -357,7 +357,7 @@ func few(texts []string) string {
 
 // planBatch makes a batch of a plan's jobs, when every one of them can be submitted.
 func (srv *Server) planBatch(r *http.Request, p *handedPlan) (*batch, error) {
-	if err := p.refused(); err != nil {
+	if err := p.planRefusal(); err != nil {
 		return nil, err
 	}
 	past, timeout, err := readPast(r)
