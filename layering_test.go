@@ -63,7 +63,7 @@ var allowed = map[string][]string{
 	"gossip":             {},
 	"api":                {"clock", "emergency", "job", "strictjson"},
 	"node/httpd/ui":      {},
-	"node/httpd":         {"access", "api", "audit", "broker", "broker/causal", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "city", "clock", "data", "docs/api", "emergency", "gossip", "identity", "job", "label", "ledger", "module", "node/httpd/ui", "resolve", "store", "strictjson", "tracing", "tree"},
+	"node/httpd":         {"access", "api", "audit", "broker", "broker/causal", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "city", "clock", "data", "docs/api", "emergency", "gossip", "identity", "job", "label", "ledger", "module", "node/httpd/ui", "plan", "resolve", "store", "strictjson", "tracing", "tree"},
 	"node":               {"api", "audit", "broker", "broker/ack", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "canon", "carry", "cgroup", "chunk", "city", "clock", "emergency", "executor", "gossip", "head", "identity", "job", "label", "ledger", "module", "node/httpd", "resolve", "store", "tracing", "tree"},
 	"sim/simnet":         {"gossip"},
 	"sim":                {"api", "broker", "broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "clock", "data", "emergency", "executor", "gossip", "job", "ledger", "node", "resolve", "roll", "setting", "sim/simnet"},

@@ -49,6 +49,7 @@ var Needs = map[string]Need{
 	"POST /v1/jobs":                       {Scope: Submit},
 	"POST /v1/jobs:batch":                 {Scope: Submit},
 	"PUT /v1/jobs/{id}":                   {Scope: Submit},
+	"POST /v1/plans":                      {Scope: Submit},
 	"GET /v1/jobs":                        {Scope: Read, Own: true},
 	"GET /v1/jobs/{id}":                   {Scope: Read, Own: true},
 	"DELETE /v1/jobs/{id}":                {Scope: Cancel, Own: true},

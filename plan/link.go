@@ -14,6 +14,9 @@ import (
 func (r *reader) link() {
 	writers := r.plan.writers()
 	for _, j := range r.plan.Jobs {
+		if r.enough() {
+			return
+		}
 		r.resolve(j)
 		if name, named := j.Spec.ModuleName(); named && len(writers[name]) > 0 {
 			r.mistakes.Add(j.where(Module), j.Name, "module: job %s writes data %s, and a module is what is there when the plan is submitted: let that job be done before, in a plan of its own", writers[name][0], name)

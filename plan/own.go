@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"encoding/json"
 	"maps"
 	"slices"
 	"strconv"
@@ -66,6 +67,9 @@ func (r *reader) own(top map[string]any) {
 	names := slices.Sorted(maps.Keys(jobs))
 	slices.SortStableFunc(names, func(a, b string) int { return r.lines.At("jobs", a) - r.lines.At("jobs", b) })
 	for _, name := range names {
+		if r.enough() {
+			return
+		}
 		line := r.lines.At("jobs", name)
 		if !ValidID(name) {
 			r.mistakes.Add(line, "", "%.80q is no name of a job: letters, digits, _ and -, at most 64, the first a letter or digit", name)
@@ -99,10 +103,36 @@ func (r *reader) ownJob(name string, line int, fields, defaults map[string]any) 
 	if elements == nil {
 		r.ownElement(name, -1, line, all, where)
 	}
+	if elements != nil && !r.fits(name, all, elements, where) {
+		return
+	}
 	for _, e := range elements {
+		if r.enough() {
+			return
+		}
 		filled, _ := fill(all, strings.NewReplacer("{{}}", "{}", "{{index}}", "{index}", "{index}", strconv.Itoa(e.index), "{}", e.text)).(map[string]any)
 		r.ownElement(name+"."+strconv.Itoa(e.index), e.index, line, filled, where)
 	}
+}
+
+// mostFilled is how large a job of an array may become when the texts of its element stand in their places: several times what a spec may be.
+const mostFilled = 4 * job.MaxSpec
+
+// fits refuses an array of which a job would become too large, before any is made.
+func (r *reader) fits(name string, fields map[string]any, elements []element, where func(path ...string) int) bool {
+	b, err := json.Marshal(fields)
+	if err != nil {
+		return true // the specs say so
+	}
+	longest := 0
+	for _, e := range elements {
+		longest = max(longest, len(e.text))
+	}
+	if size := len(b) + strings.Count(string(b), "{}")*longest; size > mostFilled {
+		r.mistakes.Add(where(), name, "a job of this array would have some %d bytes, at most %d are allowed: put large data into files", size, mostFilled)
+		return false
+	}
+	return true
 }
 
 func (r *reader) ownElement(name string, index, line int, fields map[string]any, where func(path ...string) int) {

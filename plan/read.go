@@ -24,14 +24,27 @@ type Source struct {
 
 	// Lines returns the lines of a file of this machine, as the plan names it, which an array is made of.
 	Lines func(path string) ([]string, error)
+
+	// Limits bound what it costs to read a plan that came from elsewhere; zero is for one of this machine's own.
+	Limits Limits
 }
+
+// Limits bound a plan beyond what every plan is bounded by; where one is zero, that is not bounded.
+type Limits struct {
+	Jobs     int // each element of an array counted
+	Bytes    int // of the specs of all jobs, as they stand in the plan once arrays are jobs
+	Mistakes int // behind so many nothing more is looked at
+}
+
+// mostTried is how many parts of wrong specs are tried one by one, in a plan with limits.
+const mostTried = 20_000
 
 // looksLikeTOML finds the header of a table.
 var looksLikeTOML = regexp.MustCompile(`(?m)^[ \t]*\[\[?[A-Za-z_][A-Za-z0-9_.-]*\]\]?[ \t\r]*(#.*)?$`)
 
 // Read reads a plan, and checks all that can be checked without its files. What is wrong is a *[Mistakes].
 func Read(src Source) (*Plan, error) {
-	r := reader{plan: &Plan{ID: src.ID}, mistakes: &Mistakes{File: src.Name}, linesOf: src.Lines, ids: NewIDs(func(name string) job.ID { return JobID(src.ID, name, 1) }), wholes: map[string][]job.ID{}}
+	r := reader{plan: &Plan{ID: src.ID}, limits: src.Limits, mistakes: &Mistakes{File: src.Name}, linesOf: src.Lines, ids: NewIDs(func(name string) job.ID { return JobID(src.ID, name, 1) }), wholes: map[string][]job.ID{}}
 	r.read(&src)
 	if len(r.mistakes.List) == 0 || len(r.plan.Jobs) > 0 {
 		r.link()
@@ -47,6 +60,28 @@ type reader struct {
 	linesOf  func(path string) ([]string, error)
 	ids      *IDs                // of the first runs
 	wholes   map[string][]job.ID // see whole
+
+	limits Limits
+	bytes  int // of the specs so far
+	tried  int // parts of wrong specs
+}
+
+// enough reports whether nothing more of the plan is looked at, since there are mistakes enough, or it is too much.
+func (r *reader) enough() bool {
+	l := &r.limits
+	return l.Mistakes > 0 && len(r.mistakes.List) >= l.Mistakes || l.Bytes > 0 && r.bytes > l.Bytes
+}
+
+// counts notes how large a spec is, and reports whether the plan is still small enough.
+func (r *reader) counts(spec map[string]any, line int) bool {
+	if r.limits.Bytes == 0 || r.enough() {
+		return !r.enough()
+	}
+	b, err := json.Marshal(spec)
+	if r.bytes += len(b); err == nil && r.enough() {
+		r.mistakes.Add(line, "", "up to here its jobs have %d bytes together, at most %d are allowed", r.bytes, r.limits.Bytes)
+	}
+	return !r.enough()
 }
 
 var lineOfError = regexp.MustCompile(`^line ([0-9]+): `)
@@ -119,6 +154,9 @@ func (d *draft) file(field, input, text string, line int) any {
 
 // take makes a job of a draft, and adds it to the plan. What is wrong with the spec is noted, all of it.
 func (r *reader) take(d *draft) {
+	if !r.counts(d.spec, d.line) {
+		return
+	}
 	wrong := func(line int, format string, args ...any) { r.mistakes.Add(line, d.name, format, args...) }
 	for _, reserved := range []string{LabelPlan, LabelJob, LabelSize, LabelRun, arrayOf} {
 		if labels, ok := d.spec["labels"].(map[string]any); ok && labels[reserved] != nil {
@@ -132,7 +170,7 @@ func (r *reader) take(d *draft) {
 	spec, err := parse(d.spec)
 	if err != nil {
 		j.refused = true
-		spec, _ = parse(d.explain(err, wrong)) // what is right of it is checked against the other jobs
+		spec, _ = parse(d.explain(err, wrong, r.tires)) // what is right of it is checked against the other jobs
 	}
 	j.Spec = spec
 	if j.Spec.Driver == job.Wasm { // the spec has its paths relative now (see job.ParseSpec)
@@ -155,9 +193,15 @@ func parse(spec map[string]any) (job.Spec, error) {
 	return job.ParseSpec(b)
 }
 
+// tires counts a part that is about to be tried, and reports whether that is one too many.
+func (r *reader) tires() bool {
+	r.tried++
+	return r.limits.Mistakes > 0 && (r.tried > mostTried || r.enough())
+}
+
 // explain says all that is wrong with a spec that was refused: each of its parts is tried alone, and where each is right by itself, they
 // don't fit together. It returns those that are right.
-func (d *draft) explain(whole error, wrong func(line int, format string, args ...any)) (right map[string]any) {
+func (d *draft) explain(whole error, wrong func(line int, format string, args ...any), tires func() bool) (right map[string]any) {
 	base := map[string]any{"module": string(Unread)}
 	if d.spec["command"] != nil || d.spec["driver"] == string(job.Process) {
 		base = map[string]any{"command": "x"}
@@ -165,6 +209,9 @@ func (d *draft) explain(whole error, wrong func(line int, format string, args ..
 	right = maps.Clone(base)
 	told := false
 	try := func(field string, value any, path ...string) bool {
+		if tires() {
+			return false
+		}
 		one := maps.Clone(base)
 		one[field] = value
 		_, err := parse(one)
@@ -261,9 +308,13 @@ func (r *reader) object(name string, v any, what string, line int) (map[string]a
 
 // full refuses more jobs than a plan may have.
 func (r *reader) full(line, more int) bool {
-	if len(r.plan.Jobs)+more <= MaxJobs {
+	most := MaxJobs
+	if n := r.limits.Jobs; n > 0 {
+		most = min(most, n)
+	}
+	if len(r.plan.Jobs)+more <= most {
 		return false
 	}
-	r.mistakes.Add(line, "", "the plan has more than the %d jobs that are allowed", MaxJobs)
+	r.mistakes.Add(line, "", "the plan has more than the %d jobs that are allowed", most)
 	return true
 }

@@ -104,9 +104,13 @@ func (t *top) banner(old time.Duration, isCut bool) string {
 		return t.styled("1;37;41", cut(text, t.width))
 	}
 	s, parts := t.last.screen, []string{}
-	for _, p := range []panel{s.trustPanel(), s.emergencyPanel(), s.urgentPanel()} {
+	panels := []panel{s.trustPanel(), s.emergencyPanel(), s.urgentPanel()}
+	if strings.HasPrefix(panels[0].lines[0], "mostly") { // 80 columns may hold little more than the first
+		panels[0], panels[1] = panels[1], panels[0]
+	}
+	for _, p := range panels {
 		if p.alarm {
-			parts = append(parts, oneLine(p.lines[0]))
+			parts = append(parts, strings.TrimSuffix(oneLine(p.lines[0]), ", but"))
 		}
 	}
 	if len(parts) == 0 {

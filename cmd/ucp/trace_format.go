@@ -190,7 +190,10 @@ func (d *drawing) span(j *api.Job, s *stay, x span, at lane) {
 			args[k] = v
 		}
 	}
-	name := cmp.Or(j.Name, string(j.ID))
+	name := string(j.ID)
+	if j.Name != "" && j.Name != name {
+		name = j.Name + " " + name // many jobs have the name of their program
+	}
 	if s.queue {
 		name += " " + x.name
 	}

@@ -2,6 +2,8 @@ package ui
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -277,6 +279,65 @@ func TestSubmitAndCancel(t *testing.T) {
 	value[any](b, "void [...document.querySelectorAll('button')].find((x) => x.innerText.startsWith('Yes, cancel')).click()")
 	b.shows("cancelled")
 	b.accessible("job-cancelled")
+	b.quiet()
+	turnedFast(b)
+	dropAPlan(b)
+}
+
+// turnedFast goes to a page whose code is not there yet, and has it look again at that moment: what the page before is asked for once more then comes later, and is
+// not drawn as the new one.
+func turnedFast(b *tab) {
+	b.visit("decisions", "since it started")
+	value[any](b, `(() => {
+		const real = window.fetch;
+		window.fetch = async (...asked) => {
+			if (String(asked[0]).startsWith('/v1/conflicts')) await new Promise((go) => setTimeout(go, 400));
+			return real(...asked);
+		};
+		window.addEventListener('hashchange', () => document.dispatchEvent(new Event('visibilitychange')), { once: true });
+	})()`)
+	b.visit("security", "Who did what")
+	value[any](b, "new Promise((go) => setTimeout(go, 500))")
+	b.shows("Who did what")
+	b.quiet() // a page that can't draw what it is given says so on the console
+}
+
+// dropAPlan drops a plan: without a file that it names, which the page says; that file, too; one with a mistake; and then the whole as a folder.
+func dropAPlan(b *tab) {
+	dir := filepath.Join(b.t.TempDir(), "tide")
+	file := func(name, text string) string {
+		name = filepath.Join(dir, name)
+		require.NoError(b.t, os.MkdirAll(filepath.Dir(name), 0o755))
+		require.NoError(b.t, os.WriteFile(name, []byte(text), 0o644))
+		return name
+	}
+	module, err := os.ReadFile(wordsModule)
+	require.NoError(b.t, err)
+	file("words.wasm", string(module))
+	plan := file("tide.yaml", "jobs:\n  gauge:\n    module: words.wasm\n    stdin: sea/today.txt\n  total:\n    module: words.wasm\n    stdin: job:gauge/stdout\n")
+	wrong := file("wrong.yaml", "jobs:\n  gauge:\n    module: words.wasm\n    tiemout: 5s\n")
+	b.visit("data", "Submit a job or a plan")
+	b.drop(plan)
+	b.shows("2 files missing")
+	b.shows("sea/today.txt")
+	require.True(b.t, value[bool](b, "document.querySelector('form button.main').disabled"))
+	b.accessible("plan-missing")
+	b.shoot("plan-missing")
+	b.drop(wrong)
+	b.shows("1 mistake")
+	b.shows("tiemout")
+	b.holds(patience, "[...document.querySelectorAll('form td')].some((x) => x.innerText === '4')")
+	b.shoot("plan-mistake")
+	require.NoError(b.t, os.Remove(wrong))
+	file("sea/today.txt", "high and low")
+	b.drop(dir)
+	b.holds(patience, "document.querySelector('form button.main')?.innerText === 'Submit 2 jobs' && !document.querySelector('form button.main').disabled && document.querySelectorAll('form svg .node').length === 2")
+	b.accessible("plan-dropped")
+	b.shoot("plan-dropped")
+	b.click("form button.main")
+	b.holds(patience, "location.hash.startsWith('#/plan/')")
+	b.holds(patience, "document.querySelectorAll('#main tbody .s-succeeded').length === 2")
+	b.shoot("plan-submitted")
 	b.quiet()
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
@@ -168,6 +169,19 @@ func (b *tab) click(selector string) {
 	b.t.Helper()
 	b.holds(patience, fmt.Sprintf("document.querySelector(%q) !== null", selector))
 	value[any](b, fmt.Sprintf("void document.querySelector(%q).click()", selector))
+}
+
+// drop drops a file or a folder where files are dropped, as a hand does.
+func (b *tab) drop(path string) {
+	b.t.Helper()
+	value[any](b, "void document.querySelector('.drop').scrollIntoView({block: 'center'})")
+	at := value[[]float64](b, "(() => { const r = document.querySelector('.drop').getBoundingClientRect(); return [r.x + r.width / 2, r.y + 10]; })()")
+	for _, step := range []input.DispatchDragEventType{input.DispatchDragEventTypeDragEnter, input.DispatchDragEventTypeDragOver, input.DispatchDragEventTypeDrop} {
+		b.do(chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+			_, err := cdp.Call(ctx, target, input.DispatchDragEvent, input.DispatchDragEventParams{Type: step, X: at[0], Y: at[1], Data: &input.DragData{Items: []*input.DragDataItem{}, Files: []string{path}, DragOperationsMask: 1}})
+			return err
+		}))
+	}
 }
 
 // shoot keeps a screenshot of all of the page where SCREENSHOTS says.

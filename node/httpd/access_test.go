@@ -96,7 +96,7 @@ func TestEveryRouteSaysWhatItNeeds(t *testing.T) {
 			"GET /v1/conflicts", "GET /v1/conflicts/{id}", "GET /v1/emergencies", "GET /v1/emergencies/{id}", "GET /v1/log-level", "GET /v1/authorities", "GET /v1/data/{name...}",
 		},
 		"submit": {
-			"POST /v1/jobs", "POST /v1/jobs:batch", "PUT /v1/jobs/{id}", "PUT /v1/blobs/{digest}", "PUT /v1/data/{name...}", "GET /v1/recipients", "=GET /v1/jobs", "=GET /v1/jobs/{id}", "=DELETE /v1/jobs/{id}", "=GET /v1/jobs/{id}/stdout",
+			"POST /v1/jobs", "POST /v1/jobs:batch", "PUT /v1/jobs/{id}", "POST /v1/plans", "PUT /v1/blobs/{digest}", "PUT /v1/data/{name...}", "GET /v1/recipients", "=GET /v1/jobs", "=GET /v1/jobs/{id}", "=DELETE /v1/jobs/{id}", "=GET /v1/jobs/{id}/stdout",
 			"=GET /v1/jobs/{id}/stderr", "=GET /v1/jobs/{id}/result", "=GET /v1/jobs/{id}/outputs/{path...}", "=GET /v1/jobs/{id}/events", "=GET /v1/blobs/{digest}",
 		},
 		"cancel": {"DELETE /v1/jobs/{id}", "DELETE /v1/data/{name...}"},

@@ -4,7 +4,7 @@
 // [Host].
 //
 //   - server.go: the routes, errors, health
-//   - jobs.go, batch.go, output.go, live.go, blobs.go, causal.go: jobs and their data
+//   - jobs.go, batch.go, plans.go, output.go, live.go, blobs.go, causal.go: jobs and their data
 //   - data.go: named data
 //   - emergencies.go, conflicts.go, events.go: what a duty officer asks
 //   - debug.go: bundles of what helps to understand a broker; the level of its log
@@ -243,13 +243,14 @@ type Server struct {
 	tokens      tokens                // that were verified
 	digesting   sync.Mutex            // held while a digest of the store is made
 	debugging   sync.Mutex            // held while a bundle is made
+	planning    chan struct{}         // of the one that reads a plan
 	asking      chan struct{}         // of those that ask all brokers what they hold
 	viewing     views                 // how the brokers saw each other lately
 }
 
 // New makes a server that answers from a core and a store.
 func New(cfg Config, core Core, host Host, st *store.Store) *Server {
-	srv := &Server{cfg: cfg, log: cfg.Logger, core: core, host: host, store: st, sources: &sources{host: host}, memory: newBudgets(), healthWas: map[string]healthKind{}, tookNone: map[string]bool{}, compression: NewCompression(), asking: make(chan struct{}, copiesAtOnce)}
+	srv := &Server{cfg: cfg, log: cfg.Logger, core: core, host: host, store: st, sources: &sources{host: host}, memory: newBudgets(), healthWas: map[string]healthKind{}, tookNone: map[string]bool{}, compression: NewCompression(), asking: make(chan struct{}, copiesAtOnce), planning: make(chan struct{}, 1)}
 	srv.limiter = newLimiter(cfg.Logger, srv.sources.member)
 	if cfg.City != nil {
 		srv.door = city.NewDoor(cfg.City)

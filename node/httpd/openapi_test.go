@@ -73,6 +73,7 @@ var exchanges = map[string]exchange{
 	"POST /v1/jobs":                       {in: content{mediaJSON: {specDocument}, mediaYAML: {specDocument}}, out: jsonOf(api.Submission{}, api.DryRun{})},
 	"PUT /v1/jobs/{id}":                   {in: content{mediaJSON: {specDocument}, mediaYAML: {specDocument}}, out: jsonOf(api.Submission{}, api.DryRun{})},
 	"POST /v1/jobs:batch":                 {in: content{api.NDJSON: {batchJob{}}}, out: content{api.NDJSON: {api.BatchLine{}}}},
+	"POST /v1/plans":                      {in: jsonOf(api.PlanOrder{}), out: jsonOf(api.PlanAnswer{})},
 	"GET /v1/jobs":                        {out: jsonOf(api.JobList{})},
 	"GET /v1/jobs/{id}":                   {out: jsonOf(api.Job{})},
 	"DELETE /v1/jobs/{id}":                {out: jsonOf(api.Job{})},

@@ -16,6 +16,7 @@ var orders = map[string]string{
 	"POST /v1/jobs":                   audit.Submit,
 	"POST /v1/jobs:batch":             audit.Submit,
 	"PUT /v1/jobs/{id}":               audit.Submit,
+	"POST /v1/plans":                  audit.Submit,
 	"DELETE /v1/jobs/{id}":            audit.Cancel,
 	"PUT /v1/data/{name...}":          audit.PutData,
 	"DELETE /v1/data/{name...}":       audit.RemoveData,

@@ -24,6 +24,7 @@ var parameters = map[string][]string{
 	"POST /v1/jobs":                       forSubmission,
 	"PUT /v1/jobs/{id}":                   forSubmission,
 	"POST /v1/jobs:batch":                 {"timeout", "causal_token"},
+	"POST /v1/plans":                      {"timeout", "causal_token", "dry_run"},
 	"GET /v1/jobs":                        forList,
 	"GET /v1/jobs/{id}":                   {"wait", "timeout", "causal_token", "copies"},
 	"GET /v1/jobs/{id}/stdout":            forStream,
@@ -58,7 +59,7 @@ var (
 
 // withBody are the routes that read a body.
 var withBody = []string{
-	"POST /broker/sync-metadata", "POST /v1/jobs", "POST /v1/jobs:batch", "PUT /v1/jobs/{id}", "PUT /v1/blobs/{digest}", "PUT /v1/data/{name...}", "PUT /v1/strategy",
+	"POST /broker/sync-metadata", "POST /v1/jobs", "POST /v1/jobs:batch", "PUT /v1/jobs/{id}", "POST /v1/plans", "PUT /v1/blobs/{digest}", "PUT /v1/data/{name...}", "PUT /v1/strategy",
 	"POST /v1/emergencies", "PUT /v1/log-level", "POST /v1/invites", "POST /v1/admissions", "POST /v1/authorities", "DELETE /v1/authorities/{key}", "POST /v1/revocations", "POST /broker/secrets", "POST /v1/carry/unpack", "POST /broker/word",
 }
 

@@ -31,6 +31,7 @@ func (srv *Server) routes() map[string]func(http.ResponseWriter, *http.Request) 
 		"POST /v1/jobs":                       srv.handleSubmit,
 		"POST /v1/jobs:batch":                 srv.handleBatch,
 		"PUT /v1/jobs/{id}":                   srv.handleSubmit,
+		"POST /v1/plans":                      srv.handlePlan,
 		"GET /v1/jobs":                        srv.handleList,
 		"GET /v1/jobs/{id}":                   srv.handleGet,
 		"DELETE /v1/jobs/{id}":                srv.handleCancel,

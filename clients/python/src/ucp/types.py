@@ -1372,6 +1372,113 @@ class PeerView(TypedDict):
     ahead: int
     rtt: str
 
+
+class _PlanAnswer(TypedDict):
+    id: str
+    # how many it has, each element of an array counted
+    jobs: int
+    # of which so many were not known before; 0 of a dry run
+    created: int
+    # that it names, each once, in its order
+    files: List[PlanFile]
+
+
+class PlanAnswer(_PlanAnswer, total=False):
+    """PlanAnswer answers POST /v1/plans: what was submitted or, with ?dry_run=1, would be."""
+
+    # only of a dry run: by line, at most 100
+    mistakes: List[PlanMistake]
+    # not of more than 200 jobs and arrays
+    graph: PlanGraph
+    # brokers that hold the job that fewest hold
+    replicas: int
+    # these are fewer than the broker's --replicas
+    degraded: bool
+    # how many should, where fewer do
+    wanted: int
+    # what of its jobs may not be as it was meant, for people
+    warnings: List[str]
+    causal_token: str
+
+_PlanEdgeOdd = TypedDict("_PlanEdgeOdd", {"from": "str"})
+
+
+class _PlanEdge(TypedDict):
+    to: str
+
+
+class PlanEdge(_PlanEdgeOdd, _PlanEdge, total=False):
+    """PlanEdge says that a job runs behind another one, and what it reads of it."""
+
+    # as out/report.json, stdout, or data:NAME
+    reads: List[str]
+
+
+class _PlanFile(TypedDict):
+    # as the plan has it
+    path: str
+    # for what it is: module, stdin, inputs["path in the job"], or each
+    what: str
+
+
+class PlanFile(_PlanFile, total=False):
+    """PlanFile is a file or directory that a plan names."""
+
+    # the first job or array that needs it
+    job: str
+    # of the plan, where that stands
+    line: int
+    # it is a directory
+    directory: bool
+    # none was handed over
+    missing: bool
+    # Absent are the blobs of it that are not at this broker yet: upload them.
+    absent: List[str]
+
+
+class PlanGraph(TypedDict):
+    """PlanGraph is which jobs of a plan run behind which, an array as one."""
+
+    jobs: List[PlanNode]
+    edges: List[PlanEdge]
+
+
+class _PlanMistake(TypedDict):
+    text: str
+
+
+class PlanMistake(_PlanMistake, total=False):
+    """PlanMistake is something in a plan that is wrong."""
+
+    # from 1; without it it is not of one line
+    line: int
+    # the name of the job or array
+    job: str
+
+
+class PlanNode(TypedDict):
+    """PlanNode is a job or an array, or named data that is read and that no job of the plan writes."""
+
+    # of data data:NAME, or data:PREFIX/
+    name: str
+    # 1, or the elements of an array; 0 of data
+    jobs: int
+
+
+class _PlanOrder(TypedDict):
+    text: str
+
+
+class PlanOrder(_PlanOrder, total=False):
+    """PlanOrder is a plan as POST /v1/plans takes it."""
+
+    # of the plan: the same again is the same plan; without it the broker makes one up
+    id: str
+    # of the file that it was in, whose end tells TOML from YAML
+    name: str
+    # Files says by which blob each file is known that the plan names, by its path as the plan has it; of what is in a directory, by the path of the directory, a slash, and the path in it.
+    files: Dict[str, str]
+
 _PreemptOdd = TypedDict("_PreemptOdd", {"for": "str"})
 
 

@@ -1,5 +1,5 @@
 // The seven answers of the page "Now", of what the broker has said. What `ucp status` says on a terminal is the same.
-import { at, cores, bytes, count, isFinal, lasts, listed, note, time } from './parts.js';
+import { at, cores, bytes, byLevel, count, isFinal, lasts, listed, note, time } from './parts.js';
 
 const good = 'good', warn = 'warn', bad = 'bad';
 
@@ -9,7 +9,7 @@ export function gone(members, status) {
   for (const m of members ?? []) {
     const peer = status.peer_brokers[m.name];
     const silent = peer?.answers === false || (m.health ?? '').startsWith('silent');
-    if (m.roll === 'open' && (m.away || m.status === 'failed')) out.push({ name: m.name, since: time(m.away_since) ?? seen(peer) });
+    if (m.roll === 'open' && (m.away || m.status === 'failed')) out.push({ name: m.name, since: time(m.away_since) ?? seen(peer), heard: seen(peer) });
     else if (m.roll === 'open' && silent) out.push({ name: m.name, since: seen(peer), perhaps: true });
     else if (m.roll === 'removed' && (m.revoked || m.status === 'failed')) out.push({ name: m.name, since: seen(peer), givenUp: true });
   }
@@ -20,7 +20,7 @@ const seen = (peer) => (peer?.last_seen ? peer.last_seen * 1000 : null);
 
 // emergency: what is in force, and where.
 export function emergency(list, now) {
-  const active = (list ?? []).filter((e) => e.active);
+  const active = byLevel((list ?? []).filter((e) => e.active));
   if (!list) return { tone: warn, head: 'Not known', lines: [] };
   if (active.length === 0) return { tone: good, head: 'None in force', lines: [] };
   return { tone: bad, head: active.map((e) => `${e.type.toUpperCase()} · ${e.level}`).join(' + '), emergencies: active.map((e) => ({ id: e.id, text: reachOf(e, now) })), lines: [] };
@@ -83,7 +83,7 @@ export function goneAnswer(list, jobsAt, now) {
   const jobs = [];
   const lines = [];
   for (const g of list) {
-    const since = g.since ? ` since ${at(g.since, now)} (${lasts(now - g.since)})` : '';
+    const since = !g.since ? '' : g.heard && g.heard < g.since ? `: last heard of at ${at(g.heard, now)}, counted as gone since ${at(g.since, now)} (${lasts(now - g.since)})` : ` since ${at(g.since, now)} (${lasts(now - g.since)})`;
     lines.push(`${g.perhaps ? 'perhaps ' : ''}${g.name}${g.perhaps ? ', silent' : ''}${since}${g.givenUp ? ', which was given up' : ''}`);
     for (const job of jobsAt[g.name] ?? []) jobs.push({ job, text: whereNow(job, g.name) });
     if (!jobsAt[g.name]) lines.push(`what was at ${g.name} is not known`);
@@ -131,13 +131,14 @@ export function failed(list) {
 }
 
 // room: what is left for more jobs, and how many there are.
-export function room(rows, status, counts, away) {
+export function room(rows, status, counts, away, maybe = 0) {
   if (!rows) return { tone: warn, head: 'Not known', lines: [] };
-  const free = [];
+  const free = [], none = []; // none: they answer, and take no jobs
   for (const [name, m] of Object.entries(rows)) {
     const p = status.peer_brokers[name];
     const self = name === status.name;
-    if (m.draining || m.full || (self && status.disk_full) || (!self && (!p || !p.healthy || p.answers === false || p.takes_none))) continue;
+    if (!self && (!p || !p.healthy || p.answers === false)) continue;
+    if (m.draining || m.full || (self && status.disk_full) || p?.takes_none) { none.push(name); continue; }
     const has = m.capabilities.capacity, used = m.usage;
     free.push({ name, cpu: Math.max(has.cpu - used.cpu, 0), memory: Math.max(has.memory - used.memory, 0), allCPU: has.cpu, allMemory: has.memory });
   }
@@ -145,10 +146,11 @@ export function room(rows, status, counts, away) {
   const sum = (field) => free.reduce((n, x) => n + x[field], 0);
   const lines = [];
   if (away.length) lines.push(`What ${listed(away)} may have is not counted.`);
+  if (none.length) lines.push(`${listed(none)} take${none.length === 1 ? 's' : ''} no jobs, and what ${none.length === 1 ? 'it has' : 'they have'} is not counted.`);
   if (counts) {
-    const runs = (counts.running ?? 0) + (counts.loading ?? 0) + (counts.starting ?? 0);
+    const runs = Math.max((counts.running ?? 0) + (counts.loading ?? 0) + (counts.starting ?? 0) - maybe, 0);
     const waits = (counts.pending ?? 0) + (counts.queued ?? 0) + (counts.suspended ?? 0);
-    lines.push(`${count(runs, 'job')} run${runs === 1 ? 's' : ''}, ${waits} wait${waits === 1 ? 's' : ''}${counts.pending ? `, ${counts.pending} of these without a place` : ''}.`);
+    lines.push(`${count(runs, 'job')} run${runs === 1 ? 's' : ''}, ${maybe ? `${maybe} may still run at brokers that do not answer, ` : ''}${waits} wait${waits === 1 ? 's' : ''}${counts.pending ? `, ${counts.pending} of these without a place` : ''}.`);
   } else lines.push('How many jobs run and wait is not known.');
   return { tone: sum('cpu') <= 0 ? bad : good, head: `${cores(sum('cpu'))} of ${cores(sum('allCPU'))} cores free`, lines: [`${bytes(sum('memory'))} of ${bytes(sum('allMemory'))} of memory free.`, ...lines], free };
 }

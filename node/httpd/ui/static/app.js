@@ -1,7 +1,7 @@
 // The frame around the pages: which one is shown, who looks, and how fresh it is.
 import { html, nothing, render } from './lib/lit-html.js';
 import { ask, hasToken, Refusal, setToken, Stream } from './api.js';
-import { at, lasts, pageOf, problem, sentence, time } from './parts.js';
+import { at, byLevel, elsewhere, lasts, problem, sentence, time } from './parts.js';
 import * as now from './now.js';
 
 // Of the other pages each comes when it is first looked at: the first one is not to wait for them.
@@ -178,7 +178,7 @@ function draw() {
 
 // drawBanner shows the emergencies in force on every page.
 function drawBanner(s) {
-  const active = (s?.emergencies ?? []).filter((e) => e.active);
+  const active = byLevel((s?.emergencies ?? []).filter((e) => e.active));
   el('banner').hidden = active.length === 0;
   document.body.classList.toggle('emergency', active.length > 0);
   render(html`${active.map((e) => html`<a class="level-${e.level}" href="#/emergencies"><span aria-hidden="true">⚠</span> <strong>EMERGENCY ${e.type}</strong> · ${e.level} · ${e.scope?.length ? 'where ' + e.scope.join(' and ') : 'for all brokers'}${e.in_scope ? '' : ` (not at ${s.name})`} · until ${at(time(e.until), time(s.as_of))} UTC${e.message ? html` · ${e.message}` : nothing}</a>`)}`, el('banner'));
@@ -192,6 +192,14 @@ function freshness() {
   if (shown.good === 0) return shown.error ? 'cut' : 'first';
   if (age > behindAfter || shown.error) return 'behind';
   return 'fresh';
+}
+
+// oldest says of which broker that is heard the last word is old: what is shown of it may be as old.
+function oldest(s) {
+  if (!s || shown.page === now) return nothing; // the first page asks each of them
+  const [name, p] = Object.entries(s.peer_brokers).filter(([, x]) => x.healthy && x.last_seen).sort((a, b) => a[1].last_seen - b[1].last_seen)[0] ?? [];
+  const age = p ? time(s.as_of) - p.last_seen * 1000 : 0;
+  return age > behindAfter ? html` · <span class="soft">the last word of ${name} is ${lasts(age)} old</span>` : nothing;
 }
 
 // tick is called twice a second: that a screen grows old must show although nothing comes.
@@ -210,24 +218,19 @@ function tick() {
   }
   const why = shown.error ? ' ' + sentence(shown.error) : '';
   const as = shown.goodAt ? `${at(shown.goodAt)} UTC` : '';
+  const there = elsewhere(s), others = there.length ? html` Ask another: ${there}` : nothing;
   const missing = s ? s.total_peers - s.healthy_peers : 0;
   const text = {
     first: html`Asking the broker …`,
-    fresh: html`<span aria-hidden="true">●</span> <strong>Live</strong> · as ${s?.name} knew it at ${as}${missing > 0 ? html` · <a href="#/now"><strong>not all of it: ${1 + s.healthy_peers} of ${1 + s.total_peers} brokers are heard</strong></a>` : nothing}${shown.stream && !shown.stream.up ? ' · events are being connected' : ''}`,
+    fresh: html`<span aria-hidden="true">●</span> <strong>Live</strong> · as ${s?.name} knew it at ${as}${missing > 0 ? html` · <a href="#/now"><strong>not all of it: ${1 + s.healthy_peers} of ${1 + s.total_peers} brokers are heard</strong></a>` : nothing}${oldest(s)}${shown.stream && !shown.stream.up ? ' · events are being connected' : ''}`,
     behind: html`<span aria-hidden="true">◐</span> <strong>Behind</strong> · this is ${age} old, as ${s?.name} knew it at ${as}.${why}`,
-    cut: shown.good ? html`<span aria-hidden="true">○</span> <strong>CUT OFF</strong> · this is what ${s?.name} knew at ${as}, ${age} ago. It may all be different now.${why}${elsewhere(s)}`
-      : html`<span aria-hidden="true">○</span> <strong>CUT OFF</strong> · nothing is known.${why}${elsewhere(s)}`,
+    cut: shown.good ? html`<span aria-hidden="true">○</span> <strong>CUT OFF</strong> · this is what ${s?.name} knew at ${as}, ${age} ago. It may all be different now.${why}${others}`
+      : html`<span aria-hidden="true">○</span> <strong>CUT OFF</strong> · nothing is known.${why}${others}`,
   }[how];
   render(text, box);
   if (was !== how && (how === 'cut' || was === 'cut')) el('said').textContent = how === 'cut' ? 'Cut off from the broker. What is shown grows old.' : 'The broker answers again.';
   const active = (s?.emergencies ?? []).filter((e) => e.active).length;
   document.title = `${how === 'cut' ? 'CUT OFF · ' : ''}${active ? '⚠ EMERGENCY · ' : ''}${shown.page?.title ?? 'UCP'} · ${s?.name ?? 'UCP'}`;
-}
-
-// elsewhere leads to the same page of brokers that may answer.
-function elsewhere(s) {
-  const others = Object.entries(s?.peer_brokers ?? {}).filter(([, p]) => p.host && p.port);
-  return others.length ? html` Ask another: ${others.slice(0, 8).map(([name, p]) => html`<a href=${pageOf(p) + location.hash}>${name}</a> `)}` : nothing;
 }
 
 // askToken asks who looks at the broker of a city for a token.

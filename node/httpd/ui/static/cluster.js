@@ -104,7 +104,7 @@ function matrix(names, said, hears, views, now) {
     if (!said[a]) return html`<td class="heat-x">?</td>`;
     if (!p) return html`<td class="heat-1">does not know it</td>`;
     const ago = p.last_seen ? lasts(time(said[a].as_of) - p.last_seen * 1000) : 'never';
-    return hears(a, b) ? html`<td class="heat-0">yes, ${ago} ago</td>` : html`<td class="heat-2">no: ${p.healthy ? 'does not answer' : p.health}${p.last_seen ? `, last at ${at(p.last_seen * 1000, now)}` : ''}</td>`;
+    return hears(a, b) ? html`<td class="heat-0">yes, last word ${ago} ago</td>` : html`<td class="heat-2">no: ${p.healthy ? 'does not answer' : p.health}${p.last_seen ? `, last at ${at(p.last_seen * 1000, now)}` : ''}</td>`;
   })}</tr>`))}
   ${Object.entries(views.silent ?? {}).length ? html`<p class="bad-text">${Object.entries(views.silent).map(([name, why]) => `${name} ${why}`).join('; ')}: what it hears is not known here.</p>` : nothing}
   ${names.length > cut.length ? html`<p class="soft">Of ${names.length} brokers the first ${cut.length}.</p>` : nothing}`;
@@ -135,14 +135,16 @@ function broker(name, { status, members, rows, now }, ctx) {
   const has = row?.capabilities.capacity, used = row?.usage;
   const labels = Object.entries(row?.capabilities.labels ?? {}).filter(([k]) => k !== 'name').map(([k, v]) => `${k}=${v}`);
   const jobs = Object.entries(row?.jobs ?? {}).filter(([, n]) => n).map(([s, n]) => `${n} ${s}`);
+  const away = !self && (mute || !peer?.healthy); // what it said last may not hold any more
+  const was = away ? 'was ' : '';
   return html`<tr><th scope="row">${peer?.host && peer.port ? html`<a href=${pageOf(peer)}>${name}</a>` : name}${self ? html` <span class="soft">this one</span>` : nothing}${m.emergency ? html`<br><span class="bad-text">⚠ ${m.emergency}</span>` : nothing}</th>
     <td>${self ? 'answers' : mute ? html`<span class="bad-text">does not answer now</span>` : peer?.healthy ? html`<span class="good-text">${peer.health}</span>` : html`<span class="bad-text">${peer?.health ?? m.health ?? m.status}</span>`}${peer?.last_seen && !peer.healthy ? html`<br><span class="soft">last heard of at ${at(peer.last_seen * 1000, now)}</span>` : nothing}${m.clock_off && m.clock_off !== '0s' ? html`<br><span class="warn-text">its clock is off by ${m.clock_off}</span>` : nothing}${m.unset ? html`<br><span class="warn-text">its clock has no vote</span>` : nothing}${m.unaudited ? html`<br><span class="warn-text">not proven yet</span>` : nothing}${m.breaches ? html`<br><span class="bad-text">${m.last_breach}</span>` : nothing}</td>
-    <td>${has ? meter(used.cpu, has.cpu, `${cores(used.cpu)} of ${cores(has.cpu)} cores`) : '–'}</td>
-    <td>${has ? meter(used.memory, has.memory, `${bytes(used.memory)} of ${bytes(has.memory)}`) : '–'}</td>
+    <td>${has ? meter(used.cpu, has.cpu, `${was}${cores(used.cpu)} of ${cores(has.cpu)} cores`) : '–'}</td>
+    <td>${has ? meter(used.memory, has.memory, `${was}${bytes(used.memory)} of ${bytes(has.memory)}`) : '–'}</td>
     <td>${jobs.join(', ') || 'none'}</td>
     <td>${row?.strategy ?? '–'}${row?.commanding_emergency ? html`<br><span class="soft">because of ${row.commanding_emergency}; else ${row.chosen_strategy}</span>` : nothing}</td>
     <td class="soft">${(row?.capabilities.drivers ?? []).join(', ')}${labels.length ? html`<br>${labels.join(' ')}` : nothing}${row?.free_disk ? html`<br>${bytes(row.free_disk)} of disk` : nothing}</td>
-    <td>${m.takes_none || (self && status.withdrawn) ? html`<span class="warn-text">no: ${m.takes_none || status.withdrawn}</span>` : 'yes'}</td>
+    <td>${m.takes_none || (self && status.withdrawn) ? html`<span class="warn-text">no: ${m.takes_none || status.withdrawn}</span>` : away ? html`<span class="warn-text">not known</span>` : 'yes'}</td>
     <td>${ctx.may('operate') ? html`<button @click=${() => drain(name, Boolean(m.drained), ctx)}>${m.drained ? 'Let it run jobs' : 'Drain'}</button>` : nothing}</td></tr>`;
 }
 

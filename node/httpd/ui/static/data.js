@@ -1,7 +1,7 @@
-// The page "Data and plans": what stands under which names, plans, and a place to drop a file that becomes a job.
-import { ask, call, query, save } from './api.js';
-import { html, nothing, idLink, at, bytes, count, levels, problem, stateMark, table, time } from './parts.js';
-import { digest } from './sha256.js';
+// The page "Data and plans": what stands under which names, plans, and a place to drop files that become jobs.
+import { ask, query, save } from './api.js';
+import { html, nothing, idLink, at, bytes, count, problem, stateMark, table, time } from './parts.js';
+import { drop } from './drop.js';
 
 export const title = 'Data and plans';
 export const every = 6000;
@@ -56,57 +56,4 @@ function version(d, name, now, ctx) {
   const get = (v) => save(query(dataPath(name), { version: v.version }), name.split('/').pop()).catch((error) => { ctx.state.trouble = error; ctx.redraw(); });
   return html`<section class="card" aria-labelledby="h-one"><h2 id="h-one"><code>${name}</code>, ${count(d.versions.length, 'version')}</h2>
     ${table('Versions of ' + name, ['Version', 'Digest', 'Size', 'Written', 'By', 'Get it'], d.versions.map((v) => html`<tr><td><code>${v.version}</code>${v.version === d.latest?.version ? html` <strong class="good-text">latest</strong>` : nothing}</td><td><code>${v.digest?.slice(0, 16)}</code></td><td class="n">${bytes(v.size)}</td><td class="time">${at(time(v.at), now)}</td><td>${v.broker}${v.job ? html`, ${idLink(v.job)}` : nothing}</td><td>${v.removed_at ? html`<span class="soft">removed by ${v.removed_by}${v.old ? ', since it was old' : ''}</span>` : html`<button @click=${() => get(v)}>Download${v.directory ? ' its list' : ''}</button>`}</td></tr>`))}</section>`;
-}
-
-const mostBytes = 256 << 20; // of a file that is dropped: it is read as a whole
-
-// drop is where a module or a spec becomes a job.
-function drop(ctx) {
-  const s = ctx.state;
-  const take = (files) => { if (files?.[0]) read(files[0], ctx); };
-  return html`<section class="card" aria-labelledby="h-drop"><h2 id="h-drop">Submit a job</h2>
-  <div class="drop ${s.over ? 'over' : ''}" @dragover=${(e) => { e.preventDefault(); if (!s.over) { s.over = true; ctx.redraw(); } }} @dragleave=${() => { s.over = false; ctx.redraw(); }} @drop=${(e) => { e.preventDefault(); s.over = false; take(e.dataTransfer.files); }}>
-    <label>Drop a WebAssembly module (.wasm) or a spec (.yaml, .json) here, or choose one <input type="file" id="file" accept=".wasm,.yaml,.yml,.json" @change=${(e) => take(e.target.files)}></label></div>
-  ${s.busy ? html`<p role="status">${s.busy}</p>` : nothing}
-  ${s.file ? html`<form @submit=${(e) => { e.preventDefault(); submit(new FormData(e.target), ctx); }}><h3>${s.file.name} <span class="soft">${bytes(s.file.size)}</span></h3>
-    ${s.file.module ? html`<div class="row"><label>Name <input name="name" .value=${s.file.name.replace(/\.wasm$/, '')}></label><label>Arguments, one a line <textarea name="args" rows="2" class="few"></textarea></label>
-      <label>Priority <select name="user">${[...Array(11).keys()].map((n) => html`<option ?selected=${n === 5}>${n}</option>`)}</select></label>
-      <label>Emergency <input name="emergency" list="levels" placeholder="none"></label><datalist id="levels">${levels.map((l) => html`<option value=${l}></option>`)}</datalist></div>` : html`<pre tabindex="0" role="region" aria-label="The spec">${s.file.text.slice(0, 4000)}</pre>`}
-    <p class="row"><button class="main">Submit it</button><button type="button" @click=${() => { s.file = null; ctx.redraw(); }}>Rather not</button></p></form>` : nothing}
-  <p class="soft">A plan reads files of your machine: <code>ucp plan run FILE</code> submits it, and it is shown here then.</p></section>`;
-}
-
-async function read(file, ctx) {
-  const s = ctx.state;
-  Object.assign(s, { trouble: null, done: '', file: null });
-  try {
-    if (file.size > mostBytes) throw new Error(`${file.name} has ${bytes(file.size)}; this page takes at most ${bytes(mostBytes)}: use ucp run`);
-    const content = new Uint8Array(await file.arrayBuffer());
-    const module = content[0] === 0 && content[1] === 0x61 && content[2] === 0x73 && content[3] === 0x6d;
-    const text = module ? '' : new TextDecoder().decode(content.slice(0, 64 << 10));
-    if (!module && /\.wasm$/.test(file.name)) throw new Error(`${file.name} is no WebAssembly module`);
-    if (/^jobs:/m.test(text)) throw new Error(`${file.name} is a plan, which reads files of your machine: ucp plan run ${file.name}`);
-    s.file = { name: file.name, size: file.size, content, module, text, json: /\.json$/.test(file.name) };
-  } catch (error) { s.trouble = error; }
-  ctx.redraw();
-}
-
-async function submit(form, ctx) {
-  const s = ctx.state, f = s.file;
-  try {
-    let spec = f.text, type = f.json ? 'application/json' : 'application/yaml';
-    if (f.module) {
-      s.busy = 'Uploading …';
-      ctx.redraw();
-      const sum = await digest(f.content);
-      await call('/v1/blobs/' + sum, { method: 'PUT', body: f.content, within: 0 });
-      const job = { module: sum, name: form.get('name') || f.name, args: form.get('args').split('\n').filter(Boolean), priority: { user: Number(form.get('user')) } };
-      if (form.get('emergency').trim()) job.priority.emergency = form.get('emergency').trim();
-      spec = JSON.stringify(job);
-      type = 'application/json';
-    }
-    const a = await ask('/v1/jobs', { method: 'POST', body: spec, type, within: 30000 });
-    Object.assign(s, { busy: '', file: null, trouble: null, done: html`Submitted: ${idLink(a.id)}, at ${count(a.replicas, 'broker')}${a.degraded ? `, of ${a.wanted} wanted` : ''}. ${(a.warnings ?? []).join(' ')}` });
-  } catch (error) { Object.assign(s, { busy: '', trouble: error, done: '' }); }
-  ctx.refresh();
 }

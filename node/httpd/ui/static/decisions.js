@@ -1,6 +1,6 @@
 // The page "Decisions": which jobs wanted the same room, who got it, and why.
 import { ask, send } from './api.js';
-import { html, nothing, idLink, at, count, problem, table, time } from './parts.js';
+import { html, nothing, idLink, at, count, elsewhere, problem, table, time } from './parts.js';
 
 export const title = 'Decisions';
 export const every = 5000;
@@ -17,6 +17,7 @@ export function view({ conflicts, strategy }, ctx) {
   const s = ctx.state;
   const broker = ctx.status?.name ?? 'this broker';
   return html`<h1>Decisions of ${broker}</h1>
+  <p>Each broker decides about the jobs that are placed with it, and these are those of ${broker} alone. ${elsewhere(ctx.status).length ? html`Those of others: ${elsewhere(ctx.status)}` : nothing}</p>
   ${problem(s.trouble)}${s.done ? html`<p class="done" role="status">${s.done}</p>` : nothing}
   <section class="card" aria-labelledby="h-by"><h2 id="h-by">It decides by <strong>${strategy.strategy}</strong></h2>
     ${strategy.emergency ? html`<p>Because of <a href="#/emergencies">${strategy.emergency}</a>; when that is over by ${strategy.chosen}.</p>` : nothing}
@@ -26,7 +27,7 @@ export function view({ conflicts, strategy }, ctx) {
   </section>
   <section class="card" aria-labelledby="h-list"><h2 id="h-list">${count(conflicts.total, 'decision')} since it started</h2>
     ${conflicts.conflicts.length ? table('Decisions, the newest first', ['When', 'Over', 'By', 'Winner', 'Jobs', 'What was decided'], conflicts.conflicts.map((c) => html`<tr><td class="time"><a href="#/decision/${encodeURIComponent(c.id)}">${at(time(c.at))}</a></td><td>${kindText[c.kind] ?? c.kind}${c.over ? ' ' + c.over : ''}</td><td>${c.strategy}</td><td>${c.winner ? idLink(c.winner) : 'nobody'}</td><td>${c.jobs}</td><td>${c.sentence}</td></tr>`))
-    : html`<p class="soft">All jobs that came had room so far. Other brokers decide what is placed there: look at theirs.</p>`}</section>`;
+    : html`<p class="soft">All jobs that came here had room so far.</p>`}</section>`;
 }
 
 async function choose(form, ctx) {

@@ -1,6 +1,6 @@
 // The page "Emergencies": what is in force and what it has caused; to declare, raise and clear.
 import { ask, query, send } from './api.js';
-import { html, nothing, idLink, at, count, goDuration, lasts, levels, listed, problem, stateMark, table, time } from './parts.js';
+import { html, nothing, byLevel, idLink, at, count, goDuration, lasts, levels, listed, problem, stateMark, table, time } from './parts.js';
 import { holds, list, parse } from './scope.js';
 import { reachOf } from './answers.js';
 
@@ -20,7 +20,7 @@ export function view({ emergencies, asOf, rows }, ctx) {
   const now = time(asOf);
   const s = ctx.state;
   s.form ??= empty();
-  const active = emergencies.filter((e) => e.active), over = emergencies.filter((e) => !e.active);
+  const active = byLevel(emergencies.filter((e) => e.active)), over = emergencies.filter((e) => !e.active);
   return html`<h1>Emergencies</h1>
   ${problem(s.trouble)}${s.done ? html`<p class="done" role="status">${s.done}</p>` : nothing}
   ${active.length === 0 ? html`<section class="card answer good"><p class="head">None in force</p></section>` : active.map((e) => inForce(e, now, ctx))}
@@ -37,7 +37,7 @@ function inForce(e, now, ctx) {
     <p>${reachOf(e, now)}</p>
     ${e.unmet_scope ? html`<p class="bad-text">It is in force nowhere: ${e.unmet_scope}</p>` : nothing}
     ${e.jobs ? html`<p>${count(e.jobs.running, 'job')} run, ${e.jobs.waiting} wait in the cluster.</p>` : nothing}
-    ${e.brokers?.length ? html`<ul>${e.brokers.map((b) => html`<li><strong>${b.broker}</strong> decides by ${b.strategy}${b.chosen ? ` (${b.chosen} when it is over)` : ''}: ${b.effect}${b.unheard ? html` <span class="warn-text">it has not said yet that it knows of it</span>` : nothing}</li>`)}</ul>` : nothing}
+    ${e.brokers?.length ? html`<ul>${e.brokers.map((b) => html`<li><strong>${b.broker}</strong> decides by ${b.strategy}${b.chosen ? ` (${b.chosen} when it is over)` : ''}: a job of its level ${b.effect}${b.unheard ? html` <span class="warn-text">it has not said yet that it knows of it</span>` : nothing}</li>`)}</ul>` : nothing}
     ${may ? html`<p class="row">
       ${levels.slice(levels.indexOf(e.level) + 1).map((l) => html`<button @click=${() => change(e, l, ctx)}>Raise to ${l}</button>`)}
       <button @click=${() => { s.form = { type: e.type, level: e.level, scope: e.scope.join('\n'), select: e.select.join('\n'), ttl: '1h', message: e.message, id: e.id }; ctx.redraw(); document.getElementById('f-level')?.focus(); }}>Change …</button>

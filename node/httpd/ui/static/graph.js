@@ -46,8 +46,8 @@ export async function past(job, most = 40) {
   return [...all.values()];
 }
 
-// graph draws jobs with arrows from those that they wait for.
-export function graph(jobs, self, label) {
+// graph draws jobs with arrows from those that they wait for. Those that are not submitted yet lead nowhere.
+export function graph(jobs, self, label, leads = true) {
   const by = new Map(jobs.map((j) => [j.id, j]));
   const column = new Map();
   const place = (id, seen) => {
@@ -71,12 +71,16 @@ export function graph(jobs, self, label) {
   const width = filled.length * (wide + gapX), height = Math.max(...filled.map((n) => n ?? 0)) * (high + gapY) + 8;
   const tone = (s) => (s === 'succeeded' ? 'ok' : s === 'running' || s === 'starting' ? 'run' : ['failed', 'expired', 'cancelled'].includes(s) ? 'bad' : '');
   const short = (text) => (text.length > 23 ? text.slice(0, 22) + '…' : text);
-  return html`<div class="wide" role="group" tabindex="0" aria-label=${label}><svg width=${width} height=${height} role="group" aria-label="${label}: ${jobs.map((j) => `${j.id} is ${j.state}, after ${behind(j).join(', ') || 'none'}`).join('; ')}">
+  return html`<div class="wide" role="group" tabindex="0" aria-label=${label}><svg width=${width} height=${height} role="group" aria-label="${label}: ${jobs.map((j) => `${j.id}${j.state ? ' is ' + j.state : ''}, after ${behind(j).join(', ') || 'none'}`).join('; ')}">
     ${jobs.flatMap((j) => behind(j).filter((b) => spot.has(b)).map((b) => {
     const a = spot.get(b), z = spot.get(j.id);
     const x1 = a.x + wide, y1 = a.y + high / 2, x2 = z.x, y2 = z.y + high / 2;
     return svg`<path class="edge" d="M${x1} ${y1} C${x1 + gapX / 2} ${y1} ${x2 - gapX / 2} ${y2} ${x2} ${y2}"></path><path class="edge" d="M${x2 - 7} ${y2 - 4} ${x2} ${y2} ${x2 - 7} ${y2 + 4}"></path>`;
   }))}
-    ${jobs.map((j) => { const s = spot.get(j.id); return svg`<a href=${jobHref(j.id)}><rect class="node ${tone(j.state)} ${j.id === self ? 'self' : ''}" x=${s.x} y=${s.y} width=${wide} height=${high} rx="6"><title>${j.id}</title></rect><text x=${s.x + 9} y=${s.y + 18}>${short(j.id)}</text><text class="soft" x=${s.x + 9} y=${s.y + 35}>${j.state}${j.executor ? ' at ' + j.executor : ''}</text></a>`; })}
+    ${jobs.map((j) => {
+    const s = spot.get(j.id);
+    const node = svg`<rect class="node ${tone(j.state)} ${j.id === self ? 'self' : ''}" x=${s.x} y=${s.y} width=${wide} height=${high} rx="6"><title>${j.id}</title></rect><text x=${s.x + 9} y=${s.y + 18}>${short(j.id)}</text><text class="soft" x=${s.x + 9} y=${s.y + 35}>${j.says ?? j.state}${j.executor ? ' at ' + j.executor : ''}</text>`;
+    return leads ? svg`<a href=${jobHref(j.id)}>${node}</a>` : svg`<g>${node}</g>`;
+  })}
   </svg></div>`;
 }

@@ -1,6 +1,6 @@
 // One job: how it stands and why, what it was and is, what it writes, and what it rests on.
 import { ask, call, query, save, send, Refusal } from './api.js';
-import { html, nothing, idLink, stateMark, isFinal, note, time, at, lasts, bytes, table, problem, sentence } from './parts.js';
+import { html, nothing, count, elsewhere, idLink, stateMark, isFinal, note, time, at, lasts, bytes, table, problem, sentence } from './parts.js';
 import { timeline } from './timeline.js';
 import { behind, graph, past } from './graph.js';
 
@@ -110,11 +110,11 @@ export function view({ job, prospects, conflicts, before }, ctx) {
   <div class="cols">
   <section class="card" aria-labelledby="h-facts"><h2 id="h-facts">What is known</h2><dl class="facts">
     ${fact('Submitted', `${at(time(job.submitted_at), now)} at ${job.origin}${job.submitter ? ' by ' + job.submitter : ''}`)}
-    ${fact('Started', job.started_at ? `${at(time(job.started_at), now)}, runs ${lasts(end - time(job.started_at))}` : null)}
+    ${fact('Started', job.started_at ? `${at(time(job.started_at), now)}, ${isFinal(job.state) ? 'ran' : 'runs'} ${lasts(end - time(job.started_at))}` : null)}
     ${fact('Ended', isFinal(job.state) ? at(time(job.finished_at), now) : null)}
     ${fact('Exit code', job.exit_code)}
     ${fact('Owner', job.owner)}
-    ${fact('Attempts', `${job.attempt}${job.try ? `, retried ${job.try} times` : ''}${job.losses ? `, lost with ${job.losses} brokers` : ''}`)}
+    ${fact('Attempts', `${job.attempt}${job.try ? `, retried ${count(job.try, 'time')}` : ''}${job.losses ? `, lost with ${count(job.losses, 'broker')}` : ''}`)}
     ${fact('Emergency', job.emergency)}
     ${fact('Known by', `${job.known_by} of ${job.members} brokers`)}
     ${fact('Checkpoint', job.checkpoint ? `of ${at(time(job.checkpoint.at), now)}, after ${lasts(job.checkpoint.ran_ms)} of running, ${bytes(job.checkpoint.size)}, at ${job.checkpoint.holders.join(', ')}` : null)}
@@ -125,11 +125,11 @@ export function view({ job, prospects, conflicts, before }, ctx) {
   <section class="card" aria-labelledby="h-line"><h2 id="h-line">Its time</h2>${timeline([job], Math.min(time(job.submitted_at), now - 10000), end ?? now)}</section>
   </div>
   ${prospects ? waitsAt(prospects) : nothing}
-  ${job.attempts?.length ? html`<section class="card"><h2>Attempts</h2>${table('Attempts', ['At', 'How', 'From', 'To', 'Exit', 'Why', 'Left'], job.attempts.map((a) => html`<tr><td>${a.executor || '–'}</td><td>${a.state}</td><td class="time">${at(time(a.started_at), now)}</td><td class="time">${at(time(a.ended_at), now)}</td><td>${a.exit_code ?? '–'}</td><td class="why">${a.reason ?? ''}</td><td>${a.kept ? html`<button @click=${() => fetchFile(`${path(job.id)}/stdout?attempt=${encodeURIComponent(a.attempt)}`, `${job.id}-${a.executor}-stdout.txt`, ctx)}>stdout</button>` : '–'}</td></tr>`))}</section>` : nothing}
+  ${job.attempts?.length ? html`<section class="card"><h2>Attempts</h2>${table('Attempts', ['Number', 'At', 'How', 'From', 'To', 'Exit', 'Why', 'Left'], job.attempts.map((a) => html`<tr><td class="n">${a.attempt?.split('.')[1] ?? '–'}</td><td>${a.executor || '–'}</td><td>${a.state === 'earlier' ? 'no more is known of it' : a.state}</td><td class="time">${at(time(a.started_at), now)}</td><td class="time">${at(time(a.ended_at), now)}</td><td>${a.exit_code ?? '–'}</td><td class="why">${a.reason ?? ''}</td><td>${a.kept ? html`<button @click=${() => fetchFile(`${path(job.id)}/stdout?attempt=${encodeURIComponent(a.attempt)}`, `${job.id}-${a.executor}-stdout.txt`, ctx)}>stdout</button>` : '–'}</td></tr>`))}</section>` : nothing}
   ${job.pauses?.length ? html`<section class="card"><h2>Made room</h2>${table('Times in which it made room', ['At', 'For', 'How', 'From', 'For so long', 'Emergency'], job.pauses.map((p) => html`<tr><td>${p.at}</td><td>${idLink(p.for)}</td><td>${p.mode}</td><td class="time">${at(time(p.from), now)}</td><td class="time">${lasts((time(p.to) ?? now) - time(p.from))}${p.to ? '' : ', still'}</td><td>${p.emergency ?? '–'}</td></tr>`))}</section>` : nothing}
   ${job.rejected?.length || job.superseded?.length ? html`<section class="card"><h2>What did not count</h2><ul>${job.rejected.map((r) => html`<li>a result of ${r.executor} of ${at(time(r.at), now)}, which came too late</li>`)}${job.superseded.map((v) => html`<li>${v.outcome} by ${v.by} of ${at(time(v.at), now)}: ${v.reason ?? ''}</li>`)}</ul></section>` : nothing}
   <section class="card" aria-labelledby="h-dec"><h2 id="h-dec">Decisions about it</h2>
-    ${conflicts?.error ? problem(conflicts.error) : about.length ? html`<ul>${about.slice(0, 10).map((c) => html`<li><a href="#/decision/${encodeURIComponent(c.id)}">${at(time(c.at), now)}</a> ${c.sentence}</li>`)}</ul>` : html`<p class="soft">None that ${ctx.status?.name ?? 'this broker'} remembers. The broker where it is placed may have decided one.</p>`}</section>
+    ${conflicts?.error ? problem(conflicts.error) : about.length ? html`<ul>${about.slice(0, 10).map((c) => html`<li><a href="#/decision/${encodeURIComponent(c.id)}">${at(time(c.at), now)}</a> ${c.sentence}</li>`)}</ul>` : html`<p class="soft">None that ${ctx.status?.name ?? 'this broker'} remembers. ${job.executor && job.executor !== ctx.status?.name ? html`What ${job.executor} has decided stands on its page: ${elsewhere(ctx.status, [job.executor])}` : nothing}</p>`}</section>
   ${output(job, ctx)}
   ${before ? html`<section class="card"><h2>What it rests on</h2>${graph(before, job.id, 'The jobs that it waits for, and theirs')}</section>` : nothing}
   <section class="card"><details><summary>Its spec</summary><pre>${JSON.stringify(job.spec ?? {}, null, 2)}</pre></details></section>`;

@@ -63,6 +63,9 @@ function panel(id, question, a, more) {
   </section>`;
 }
 
+// mayRun counts the jobs that were running when their broker was heard of for the last time.
+const mayRun = (d) => (d.gone ?? []).reduce((n, g) => n + (d.jobsAt[g.name] ?? []).filter((j) => j.executor === g.name && ['running', 'loading', 'starting'].includes(j.state)).length, 0);
+
 export function view(d, ctx) {
   const now = time(d.status.as_of);
   const away = (d.gone ?? []).filter((g) => !g.givenUp).map((g) => g.name);
@@ -74,7 +77,7 @@ export function view(d, ctx) {
     ${panel('gone', 'Who is gone?', answers.goneAnswer(d.gone, d.jobsAt, now), '#/cluster')}
     ${panel('stopped', 'Who was stopped for whom?', answers.stopped(d.paused), '#/jobs?paused=1')}
     ${panel('failed', 'What failed?', answers.failed(d.failed), '#/jobs?state=failed,expired')}
-    ${panel('room', 'What room is left?', answers.room(d.rows, d.status, d.counts, away))}
+    ${panel('room', 'What room is left?', answers.room(d.rows, d.status, d.counts, away, mayRun(d)))}
   </div>
   ${ctx.events.length ? html`<section class="lately" aria-labelledby="lately"><h2 id="lately">Lately</h2>
     <ol class="events">${ctx.events.slice(0, 10).map((e) => html`<li><time datetime=${e.at}>${at(time(e.at), now)}</time> <span class="kind">${e.kind}</span> ${e.text}</li>`)}</ol></section>` : nothing}`;

@@ -8,6 +8,9 @@ export const states = ['pending', 'queued', 'starting', 'loading', 'running', 's
 export const isFinal = (state) => ['succeeded', 'failed', 'cancelled', 'expired'].includes(state);
 export const levels = ['low', 'medium', 'high', 'critical'];
 
+// byLevel puts emergencies into the order in which they matter: the highest level first, of the same level the latest.
+export const byLevel = (list) => [...list].sort((a, b) => levels.indexOf(b.level) - levels.indexOf(a.level));
+
 // time reads a time of an answer as milliseconds; null where there is none.
 export function time(text) {
   const ms = text ? Date.parse(text) : NaN;
@@ -84,6 +87,12 @@ export function note(job) {
 
 // pageOf is the address of another broker's dashboard.
 export const pageOf = (peer) => `${location.protocol}//${peer.host.includes(':') ? `[${peer.host}]` : peer.host}:${peer.port}/ui/`;
+
+// elsewhere leads to the same page of other brokers, or of those that are named.
+export function elsewhere(status, names) {
+  const others = Object.entries(status?.peer_brokers ?? {}).filter(([name, p]) => p.host && p.port && (!names || names.includes(name)));
+  return others.slice(0, 8).map(([name, p]) => html`<a href=${pageOf(p) + location.hash}>${name}</a> `);
+}
 
 // problem shows why something could not be done.
 export const problem = (error) => (error ? html`<p class="problem" role="alert">${sentence(error)}</p>` : nothing);

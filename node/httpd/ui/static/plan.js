@@ -2,6 +2,7 @@
 import { ask, query } from './api.js';
 import { html, nothing, jobLink, note, at, count, lasts, stateMark, isFinal, table, time } from './parts.js';
 import { graph, withSpec } from './graph.js';
+import { said } from './dropplan.js';
 
 export const title = 'Plan';
 export const every = 4000;
@@ -29,8 +30,9 @@ export async function load(ctx) {
 export function view({ id, jobs, full, asOf }) {
   const now = time(asOf);
   const size = Number(full.find((j) => j.spec?.labels?.['plan-size'])?.spec.labels['plan-size'] ?? 0);
-  if (jobs.length === 0) return html`<h1>Plan <code>${id}</code></h1><p>This broker knows of no job of it.</p>`;
+  if (jobs.length === 0) return html`<h1>Plan <code>${id}</code></h1>${said.has(id) ? html`<p class="done" role="status">Submitted. ${said.get(id)}</p>` : nothing}<p>This broker knows of no job of it.</p>`;
   return html`<h1>Plan <code>${id}</code></h1>
+  ${said.has(id) ? html`<p class="done" role="status">Submitted. ${said.get(id)}</p>` : nothing}
   ${size > jobs.length ? html`<p class="warn-text">It has ${count(size, 'job')}; this broker knows ${jobs.length} of them.</p>` : nothing}
   <section class="card"><h2>What runs behind what</h2>${graph(full, '', 'The jobs of plan ' + id)}${jobs.length > full.length ? html`<p class="soft">Of ${jobs.length} jobs the first ${full.length}.</p>` : nothing}</section>
   <section class="card"><h2>${count(jobs.length, 'job')}</h2>${table('Jobs of plan ' + id, ['Job', 'State', 'At', 'Submitted', 'Ran', 'Why'], [...jobs].reverse().map((j) => html`<tr><td>${jobLink(j)}</td><td>${stateMark(j.state)}</td><td>${j.executor || '–'}</td><td class="time">${at(time(j.submitted_at), now)}</td><td class="time">${j.started_at ? lasts((isFinal(j.state) ? time(j.finished_at) : now) - time(j.started_at)) : '–'}</td><td class="why">${note(j)}</td></tr>`))}</section>`;

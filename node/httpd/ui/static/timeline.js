@@ -109,7 +109,7 @@ function queue(waits, from, to, y) {
 
 // heading says what a row shows.
 function heading(row) {
-  const ran = row.list.length ? `${count(row.list.length, 'job')} ran, ${row.lanes === 1 ? 'one at a time' : `up to ${row.lanes} at a time`}` : '';
+  const ran = row.list.length ? `${count(row.list.length, 'job')} ran here last${row.lanes > 1 ? `, up to ${row.lanes} at a time` : ''}` : '';
   return [ran, row.waiting ? `${count(row.waiting, 'job')} wait${row.waiting === 1 ? 's' : ''}` : '', row.late.length ? count(row.late.length, 'late result') : ''].filter(Boolean).join('; ');
 }
 
