@@ -94,8 +94,16 @@ func (x *terminal) types(line string) (answer string, code int) {
 	}
 }
 
-// alike leaves out of an answer what is another each time: times, IDs, sizes, which broker, and where a line was broken.
-func alike(answer string) string {
+// waits are lines that say why it takes long, where it does. What goes wrong has another exit code.
+var waits = regexp.MustCompile(`(?m)^ucp: .*\n`)
+
+// alike leaves out of what a line prints what is another each time: times, IDs, sizes, which broker, and where it was broken. What
+// jobs print is the same each time.
+func alike(line, answer string) string {
+	answer = strings.TrimSpace(waits.ReplaceAllString(answer, ""))
+	if regexp.MustCompile(`^(cat|ucp run|ucp plan|ucp --addr) `).MatchString(line) {
+		return answer
+	}
 	for _, r := range [][2]string{
 		{`(?m)\s+(-|[0-9.]+(µs|ms|s))$`, ""}, // the last column of members
 		{`[0-9]+(\.[0-9]+)?`, "N"},
@@ -105,8 +113,11 @@ func alike(answer string) string {
 	} {
 		answer = regexp.MustCompile(r[0]).ReplaceAllString(answer, r[1])
 	}
-	return strings.TrimSpace(answer)
+	return answer
 }
+
+// looks are lines that change nothing, and which somebody types again who does not see yet what they wait for.
+var looks = regexp.MustCompile(`^ucp( members.*| emergency get .*| plan show .*)?$`)
 
 // compilers say, for the first word of a line that only some machines can run, how to find out.
 var compilers = map[string]string{
@@ -141,11 +152,14 @@ func TestTutorialAsTyped(t *testing.T) {
 		}
 		for _, step := range block {
 			answer, code := x.types(step.line)
+			for begun := time.Now(); looks.MatchString(step.line) && alike(step.line, answer) != alike(step.line, step.answer) && time.Since(begun) < patience; {
+				answer, code = x.types("sleep 0.2; " + step.line)
+			}
 			require.Zero(t, code, "%s\n%s", step.line, answer)
 			if strings.HasSuffix(step.line, "&") {
 				continue
 			}
-			require.Equal(t, alike(step.answer), alike(answer), "%s\n%s", step.line, answer)
+			require.Equal(t, alike(step.line, step.answer), alike(step.line, answer), "%s\n%s", step.line, answer)
 		}
 	}
 }
