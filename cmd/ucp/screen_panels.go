@@ -166,7 +166,7 @@ func (s *screen) trustPanel() panel {
 	return p
 }
 
-// silence says of a broker that is not well what is wrong with it, and since when it is silent, or when it was last heard.
+// silence says of a broker that is not well what is wrong with it, and when it was last heard of.
 func (s *screen) silence(name string, peer *api.Peer) string {
 	text := name + " silent"
 	switch {
@@ -178,11 +178,11 @@ func (s *screen) silence(name string, peer *api.Peer) string {
 	if peer.LastSeen == 0 {
 		return text + ", not heard of since " + s.Name + " started"
 	}
-	since := sinceText(time.Unix(peer.LastSeen, 0), s.AsOf)
-	if text != name+" silent" {
-		return text + "; last heard of at " + since
+	sign := "; "
+	if text == name+" silent" {
+		sign = ", " // it may have fallen silent later: where all is quiet its last word is some half a minute old
 	}
-	return text + " since " + since
+	return text + sign + "last heard of at " + sinceText(time.Unix(peer.LastSeen, 0), s.AsOf)
 }
 
 // sinceText is an instant, and how long ago that was.

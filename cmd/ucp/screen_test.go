@@ -118,7 +118,7 @@ func TestScreenOfABadNight(t *testing.T) {
 Emergency  flood-1: CRITICAL where district=7 (not at van-1), until 17:04:05
              (2h0m left): pumps first
 Trust it?  NOT ALL OF IT: you see 3 of 4 brokers
-           van-3 silent since 14:51:05 (13m0s)
+           van-3 silent, last heard of at 14:51:05 (13m0s)
            van-4: TAKES NO JOBS: its disk is full
 Urgent     1 job that should run at once
            j3 pump-7, pending for 1m30s: has the level of flood-1; none of 2
