@@ -92,6 +92,7 @@ type handedPlan struct {
 	files    []api.PlanFile
 	digests  map[string]job.Digest // of files, by their path, with a slash at the end of directories
 	trees    map[job.Digest][]byte // manifests of directories
+	dirs     int                   // that were looked for
 }
 
 // readPlan reads the plan of a request. Only one is read at once, for as long as the request lasts.
@@ -253,7 +254,7 @@ func planKey(f *plan.File) string {
 // lookDirectory makes the manifest of a directory of what was handed over of it, as soon as all of that is here.
 func (p *handedPlan) lookDirectory(x *api.PlanFile, key string) {
 	p.digests[key] = ""
-	if len(p.trees) >= mostTrees {
+	if p.dirs++; p.dirs > mostTrees {
 		p.mistakes = append(p.mistakes, plan.Mistake{Line: x.Line, Job: x.Job, Text: fmt.Sprintf("%s: the plan names more than %d directories: `ucp plan run` takes more", x.What, mostTrees)})
 		return
 	}
