@@ -17,10 +17,10 @@ const (
 	StateLoading   State = "loading"   // its broker has started it, and its module is not ready yet: it is compiled, or waits for that
 	StateRunning   State = "running"   // it runs
 	StateSuspended State = "suspended" // it is stopped, but keeps its memory
-	StateSucceeded State = "succeeded" // the last four are final; see Outcome
-	StateFailed    State = "failed"
-	StateCancelled State = "cancelled"
-	StateExpired   State = "expired"
+	StateSucceeded State = "succeeded" // a result with exit code 0 was accepted; this state and those below are final
+	StateFailed    State = "failed"    // a non-zero exit, a timeout, a crash, a failed predecessor, or "may have run"; the reason says which
+	StateCancelled State = "cancelled" // somebody asked for it
+	StateExpired   State = "expired"   // its deadline passed, or can't be met any more
 )
 
 // States lists all states in the order of a job's life.

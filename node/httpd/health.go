@@ -50,7 +50,7 @@ type health struct {
 type healthKind string
 
 const (
-	healthy     healthKind = "healthy"
+	healthy     healthKind = "healthy"     // messages pass both ways, and it is the one that it says
 	unheard     healthKind = "unheard"     // nothing has passed yet
 	silent      healthKind = "silent"      // nothing passes any more
 	stranger    healthKind = "stranger"    // somebody else answers at its address
