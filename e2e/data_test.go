@@ -91,7 +91,7 @@ func TestBothSidesWriteAName(t *testing.T) {
 	for i, x := range []*agent{first, second} {
 		file := filepath.Join(dir, x.name)
 		writeFile(t, file, "of "+x.name+"\n")
-		require.Equal(t, "shelters/open is 5 B; one broker holds it, fewer than --replicas\n", x.tells("data", "put", "shelters/open", file), i)
+		require.Contains(t, x.tells("data", "put", "shelters/open", file), "shelters/open is 5 B; one broker holds it, fewer than --replicas\nothers take it as they can", i)
 	}
 	first.signal(syscall.SIGKILL, time.Minute)
 	first = startAgent(t, "a", first.dir)

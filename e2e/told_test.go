@@ -68,7 +68,7 @@ func TestTheScreenAfterAKill(t *testing.T) {
 			!strings.Contains(screen, "Gone       perhaps c") // as long as it may only be slow
 	})
 	t.Log(screen)
-	require.Regexp(t, `(?m)^ +c silent since \d\d:\d\d:\d\d \(`, screen)
+	require.Regexp(t, `(?m)^ +c silent, last heard of at \d\d:\d\d:\d\d \(`, screen)
 	require.Regexp(t, `(?m)^Gone +c since \d\d:\d\d:\d\d \(`, screen)
 	require.Regexp(t, `(?m)^Urgent +1 job that should run at once\n +pinned pumps-pinned, running\? for .*: c does not answer`, screen)
 	for line := range strings.Lines(screen) {

@@ -18,7 +18,7 @@ const (
 	// stopWait bounds the wait for processes to be stopped after a SIGSTOP. It takes about a millisecond;
 	// longer only if the machine is so busy that the processes are not scheduled and so do not see the
 	// signal.
-	stopWait = time.Second
+	stopWait = 5 * time.Second
 	stopPoll = time.Millisecond
 )
 

@@ -101,6 +101,7 @@ func TestPlansFromElsewhereAreBounded(t *testing.T) {
 	require.Contains(t, mistake("jobs:\n  a: {command: true, array: 0-1000}\n"), "more than the 1000 jobs")
 	require.Contains(t, mistake("jobs:\n  a: {command: true, array: 0-999, args: ["+strings.Repeat(`"{}{}{}{}",`, 4000)+"]}\n"), "a job of this array would have some")
 	require.Contains(t, mistake("jobs:\n  a: {command: true, array: 0-999, env: {A: "+strings.Repeat("x", 5000)+"}}\n"), "its jobs have")
+	require.Contains(t, mistake("jobs:\n  a: {command: true, array: 0-100, inputs: {\"d/\": \"d{}\"}}\n"), "more than 100 directories")
 	var wrong strings.Builder
 	for i := range 300 {
 		fmt.Fprintf(&wrong, "  j%d: {command: true, after: [nobody%d]}\n", i, i)

@@ -102,7 +102,7 @@ if [ -z "$why" ]; then
 		set +m
 	fi
 	status=0
-	CGO_ENABLED=1 run -race -timeout 20m -p "$(($(getconf _NPROCESSORS_ONLN) + 1))" "$@" || status=$? # one more, since many wait
+	CGO_ENABLED=1 run -race -timeout 20m "$@" || status=$?
 	if [ -n "$all" ]; then
 		wait "$simulations" || status=$?
 		simulations=

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/data"
@@ -111,8 +112,13 @@ func (c *Core) checkData() {
 			said[name] = strings.Join(lines, "\n")
 		})
 	}
+	for wait := 0; len(said) < len(c.names) && wait < 100; wait++ {
+		c.Run(10 * time.Millisecond) // a commit may be under way
+	}
 	for _, name := range c.names[1:] {
-		if said[name] != said[c.names[0]] {
+		if _, answered := said[name]; !answered {
+			c.fail("D1: %s does not say which data it holds", name)
+		} else if said[name] != said[c.names[0]] {
 			c.fail("D1: %s and %s show different data:\n%s\n\n%s", c.names[0], name, said[c.names[0]], said[name])
 		}
 	}

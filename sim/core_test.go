@@ -192,7 +192,7 @@ var aboutJob = regexp.MustCompile(`\bj[0-9]+`)
 // The same seed gives the same run, event by event.
 func TestCoreIsRepeatable(t *testing.T) {
 	ofOneGoroutine(t)
-	for seed := range uint64(50) {
+	for seed := range uint64(20) {
 		require.Equal(t, Schedule(seed, coreConfig(), 0).Trace(), Schedule(seed, coreConfig(), 0).Trace(), "seed %d", seed)
 	}
 }

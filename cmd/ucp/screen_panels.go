@@ -193,7 +193,7 @@ func (s *screen) company() string {
 	return "no other broker takes part (" + strings.Join(parts, "; ") + ")"
 }
 
-// silence says of a broker that is not well what is wrong with it, and since when it is silent, or when it was last heard.
+// silence says of a broker that is not well what is wrong with it, and when it was last heard of.
 func (s *screen) silence(name string, peer *api.Peer) string {
 	text := name + " silent"
 	switch {
@@ -210,11 +210,11 @@ func (s *screen) silence(name string, peer *api.Peer) string {
 	if peer.LastSeen == 0 {
 		return text + ", not heard of since " + s.Name + " started"
 	}
-	since := sinceText(time.Unix(peer.LastSeen, 0), s.AsOf)
+	last := "last heard of at " + sinceText(time.Unix(peer.LastSeen, 0), s.AsOf)
 	if text != name+" silent" {
-		return text + "; last heard of at " + since
+		return text + "; " + last
 	}
-	return text + " since " + since + s.byGossip(peer)
+	return text + ", " + last + s.byGossip(peer) // it may have fallen silent later: where all is quiet its last word is some half a minute old
 }
 
 // byGossip says how a silent broker is for gossip: its last message may have come long before it fell silent, where there was

@@ -118,7 +118,7 @@ func TestScreenOfABadNight(t *testing.T) {
 Emergency  flood-1: CRITICAL where district=7 (not at van-1), until 17:04:05
              (2h0m left): pumps first
 Trust it?  NOT ALL OF IT: you see 3 of 4 brokers
-           van-3 silent since 14:51:05 (13m0s)
+           van-3 silent, last heard of at 14:51:05 (13m0s)
            van-4: TAKES NO JOBS: its disk is full
 Urgent     1 job that should run at once
            j3 pump-7, pending for 1m30s: has the level of flood-1; none of 2
@@ -428,7 +428,7 @@ func TestScreenOfWhoIsSilentHowLong(t *testing.T) {
 	out := strings.Join(strings.Fields(s.run().out), " ")
 	require.Contains(t, out, "NOT ALL OF IT: you see 1 of 5 brokers")
 	require.Contains(t, out, "b does not answer; last heard of at 15:03:17 (48s); gossip still hears it")
-	require.Contains(t, out, "c silent since 15:03:17 (48s); gossip lost it at 15:04:00 (5s)")
+	require.Contains(t, out, "c silent, last heard of at 15:03:17 (48s); gossip lost it at 15:04:00 (5s)")
 	require.Contains(t, out, "d can't reach this broker at a:1 (7 messages without an answer): is that port open to it? e silent for 48s to our messages, though it sends some Urgent")
 	require.Contains(t, out, "c since 15:04:00 (5s), with 1 job j2: now running at b", "the other one was moved off before that")
 }

@@ -92,6 +92,7 @@ type handedPlan struct {
 	files    []api.PlanFile
 	digests  map[string]job.Digest // of files, by their path, with a slash at the end of directories
 	trees    map[job.Digest][]byte // manifests of directories
+	dirs     int                   // that were looked for
 }
 
 // readPlan reads the plan of a request. Only one is read at once, for as long as the request lasts.
@@ -179,9 +180,7 @@ func (p *handedPlan) read(in *api.PlanOrder) (err error) {
 			if len(p.files) > api.MaxPlanFiles || len(p.mistakes) > api.MaxPlanMistakes {
 				break
 			}
-			if err := p.look(j, &j.Files[i]); err != nil {
-				return err
-			}
+			p.look(j, &j.Files[i])
 		}
 	}
 	if len(p.files) > api.MaxPlanFiles {
@@ -226,15 +225,14 @@ func (p *handedPlan) lines(name string) ([]string, error) {
 }
 
 // look finds what was handed over for a file of a job.
-func (p *handedPlan) look(j *plan.Job, f *plan.File) error {
+func (p *handedPlan) look(j *plan.Job, f *plan.File) {
 	key := planKey(f)
 	if _, known := p.digests[key]; known {
-		return nil
+		return
 	}
 	x := api.PlanFile{Path: f.Path, What: f.What(), Job: j.Group, Line: f.Line, Directory: f.Directory()}
-	var err error
 	if x.Directory {
-		err = p.lookDirectory(&x, key)
+		p.lookDirectory(&x, key)
 	} else {
 		d, given := p.given[path.Clean(f.Path)]
 		p.digests[key], x.Missing = d, !given
@@ -243,7 +241,6 @@ func (p *handedPlan) look(j *plan.Job, f *plan.File) error {
 		}
 	}
 	p.files = append(p.files, x)
-	return err
 }
 
 // planKey is under which name the digest of a file is noted: a path may name a file for one job and a directory for another.
@@ -255,11 +252,11 @@ func planKey(f *plan.File) string {
 }
 
 // lookDirectory makes the manifest of a directory of what was handed over of it, as soon as all of that is here.
-func (p *handedPlan) lookDirectory(x *api.PlanFile, key string) error {
+func (p *handedPlan) lookDirectory(x *api.PlanFile, key string) {
 	p.digests[key] = ""
-	if len(p.trees) >= mostTrees {
+	if p.dirs++; p.dirs > mostTrees {
 		p.mistakes = append(p.mistakes, plan.Mistake{Line: x.Line, Job: x.Job, Text: fmt.Sprintf("%s: the plan names more than %d directories: `ucp plan run` takes more", x.What, mostTrees)})
-		return nil
+		return
 	}
 	var m tree.Manifest
 	dirs := map[string]bool{".": true}
@@ -289,18 +286,17 @@ func (p *handedPlan) lookDirectory(x *api.PlanFile, key string) error {
 	}
 	x.Missing = len(m.Entries) == 0 && len(x.Absent) == 0
 	if x.Missing || len(x.Absent) > 0 {
-		return nil
+		return
 	}
 	slices.SortFunc(m.Entries, func(a, b tree.Entry) int { return strings.Compare(a.Path, b.Path) })
 	b, err := m.Encode()
 	if err != nil {
 		p.mistakes = append(p.mistakes, plan.Mistake{Line: x.Line, Job: x.Job, Text: fmt.Sprintf("%s: the directory %s: %v", x.What, x.Path, err)})
-		return nil
+		return
 	}
 	sum := sha256.Sum256(b)
 	d := job.Digest(hex.EncodeToString(sum[:]))
 	p.digests[key], p.trees[d] = d, b
-	return nil
 }
 
 // answer says what the plan is.
