@@ -17,6 +17,7 @@ import (
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
+	"github.com/urban-compute/ucp/test/race"
 )
 
 // carriedFile is what a shell writes into a file.
@@ -210,6 +211,9 @@ func (w *world) exchange(t require.TestingT, a, c *node) {
 // Files in any order, twice, and cut, between halves that never hear of each other, with work on both sides meanwhile: nobody's clock
 // covers what it does not hold (checkHeld, after each step), and when files have gone both ways at last all hold the same, as by links.
 func TestCarriedFilesConverge(t *testing.T) {
+	if race.Enabled {
+		t.Skip("the core has no goroutine: scripts/test.sh runs it without the race detector, in a tenth of the time")
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		w := halves()
 		first, refused := w.packFile(w.nodes["a"], Pack{For: []string{"c"}, Admit: true})

@@ -68,7 +68,7 @@ run() {
 # long_simulations runs what needs no race detector, and computes for long.
 long_simulations() {
 	# The simulations make much garbage and need little memory: a collector that runs less often saves a quarter of the time.
-	PATIENT=1 CGO_ENABLED=0 GOGC=400 run -timeout 25m ./sim ./broker ./ledger ./tools/mutants -run 'TestStories|TestMutantsApply|TestBrokenMutantsAreFound|TestCore|TestEveryRuleIsReached|TestHostilePeer|TestUntamedPeer|TestStartsWithoutEnd|TestOneMemberIsAwayForLong|TestHealedLinkCostsLittle|TestEmergencyFlood|TestFigure|TestClusterSchedule|TestClusterNoFalseRedeployment'
+	PATIENT=1 CGO_ENABLED=0 GOGC=400 run -timeout 25m ./sim ./broker ./ledger ./tools/mutants -run 'TestStories|TestUrgentJobsComeToRest|TestCarriedFilesConverge|TestMutantsApply|TestBrokenMutantsAreFound|TestCore|TestEveryRuleIsReached|TestHostilePeer|TestUntamedPeer|TestStartsWithoutEnd|TestOneMemberIsAwayForLong|TestHealedLinkCostsLittle|TestEmergencyFlood|TestFigure|TestClusterSchedule|TestClusterNoFalseRedeployment'
 }
 
 # browser tests the dashboard in a real browser: a module of its own, since the product needs nothing of one.
