@@ -238,8 +238,6 @@ func (b *Broker) noted(old, r *job.Record) {
 		b.causality.ended(r.Key())
 		b.predecessors.ended(r.Key())
 		b.ownership.ended(r.Key())
-	} else if b.acks.withholds(r.Key()) && r.Verdict().Dot != old.Verdict().Dot {
-		b.withhold(r) // another end decides now, which may have its copies already
 	}
 	wrote := clock.Vector(nil)
 	if old != nil {

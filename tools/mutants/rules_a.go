@@ -20,7 +20,4 @@ var rulesA = []mutant{
 	{"A3 what is firm is withheld", "broker/acks.go",
 		" && !a.firm(r) {", " {",
 		"./broker", "TestWhatIsFirm"},
-	{"A3 an end is withheld until another one has its copies", "broker/broker.go",
-		"r.Verdict().Dot != old.Verdict().Dot {", "false {",
-		"./broker", stories},
 }
